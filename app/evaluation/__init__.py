@@ -1,0 +1,1 @@
+"""Measurements against truth: detection, tracking, distance, lanes."""

@@ -1,0 +1,219 @@
+"""The camera: intrinsics, lens distortion and mount, and the way between pixels and the road in metres.
+
+Frames (README.md here has the table): ``vehicle`` is ISO 8855 (x forward, y left, z up, origin on the road plane
+straight below the camera); ``camera`` is OpenCV's (x right, y down, z forward); ``image`` has (0, 0) at the CENTRE
+of the top-left pixel. Every function takes NumPy arrays or torch tensors and answers in kind.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from geometry.distortion import Distortion, distort, undistort
+
+Array = Any
+"""A NumPy array or a torch tensor: whatever the caller uses."""
+
+# Axes of an unrotated camera in the vehicle frame: its z (forward) is x, its x (right) is -y, its y (down) is -z.
+_VEHICLE_FROM_LEVEL_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+_MIN_DEPTH_M = 1e-3
+_MIN_DESCENT = 1e-4  # a ray that falls less than 0.1 mm a metre meets the road beyond 10 km: call it the horizon
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A calibrated camera on a vehicle.
+
+    Sizes and intrinsics in pixels; ``height_m`` above the road plane; angles in radians with ISO 8855 signs: pitch
+    positive nose down, yaw positive to the left, roll positive right side down, applied as Rz(yaw) Ry(pitch) Rx(roll).
+
+    Raises:
+        ValueError: a size, focal length or height that is not positive and finite, or an angle that is not finite.
+    """
+
+    width_px: int
+    height_px: int
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
+    height_m: float
+    pitch_rad: float = 0.0
+    yaw_rad: float = 0.0
+    roll_rad: float = 0.0
+    distortion: Distortion = Distortion()
+    name: str = "camera"
+
+    def __post_init__(self) -> None:
+        for field in ("width_px", "height_px", "fx_px", "fy_px", "height_m"):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"camera {self.name!r}: {field} is {value}, must be a positive number")
+        for field in ("cx_px", "cy_px", "pitch_rad", "yaw_rad", "roll_rad"):
+            value = getattr(self, field)
+            if not math.isfinite(value):
+                raise ValueError(f"camera {self.name!r}: {field} is {value}, must be a finite number")
+        if abs(self.pitch_rad) >= math.pi / 2:
+            raise ValueError(
+                f"camera {self.name!r}: pitch is {math.degrees(self.pitch_rad):.1f} degrees, "
+                "must be between -90 and 90 for a camera that looks along the road"
+            )
+
+    # -- matrices ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """K, (3, 3): pixels from normalised camera coordinates."""
+        return np.array([[self.fx_px, 0.0, self.cx_px], [0.0, self.fy_px, self.cy_px], [0.0, 0.0, 1.0]])
+
+    @cached_property
+    def vehicle_from_camera_rotation(self) -> np.ndarray:
+        """(3, 3) rotation that takes camera directions to vehicle directions."""
+        cp, sp = math.cos(self.pitch_rad), math.sin(self.pitch_rad)
+        cy, sy = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
+        cr, sr = math.cos(self.roll_rad), math.sin(self.roll_rad)
+        yaw = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
+        pitch = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
+        roll = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
+        return yaw @ pitch @ roll @ _VEHICLE_FROM_LEVEL_CAMERA
+
+    @cached_property
+    def vehicle_from_camera(self) -> np.ndarray:
+        """(4, 4) rigid transform; its translation is (0, 0, height_m)."""
+        pose = np.eye(4)
+        pose[:3, :3] = self.vehicle_from_camera_rotation
+        pose[2, 3] = self.height_m
+        return pose
+
+    @cached_property
+    def camera_from_vehicle(self) -> np.ndarray:
+        """(4, 4) inverse of ``vehicle_from_camera``."""
+        pose = np.eye(4)
+        pose[:3, :3] = self.vehicle_from_camera_rotation.T
+        pose[:3, 3] = -self.vehicle_from_camera_rotation.T @ np.array([0.0, 0.0, self.height_m])
+        return pose
+
+    @cached_property
+    def image_from_road(self) -> np.ndarray:
+        """(3, 3) homography from road points (x, y, 1) in metres to undistorted pixels."""
+        return self.matrix @ self.camera_from_vehicle[:3, [0, 1, 3]]
+
+    # -- pixels and points ------------------------------------------------------------------------------------
+
+    def project(self, points_vehicle: Array) -> tuple[Array, Array]:
+        """Pixels of vehicle points.
+
+        Args:
+            points_vehicle: (..., 3) metres.
+
+        Returns:
+            (..., 2) pixels, NaN where invalid, and (...) bool: in front of the camera and inside the domain of the
+            lens model (not necessarily inside the picture).
+        """
+        xp = array_namespace(points_vehicle)
+        pose = self._like(self.camera_from_vehicle, points_vehicle)
+        points_camera = points_vehicle @ pose[:3, :3].T + pose[:3, 3]
+        depth = points_camera[..., 2]
+        valid = depth > _MIN_DEPTH_M
+        safe = xp.where(valid, depth, xp.ones_like(depth))
+        xy, in_domain = distort(self.distortion, points_camera[..., :2] / safe[..., None])
+        valid = valid & in_domain
+        px = xp.stack([xy[..., 0] * self.fx_px + self.cx_px, xy[..., 1] * self.fy_px + self.cy_px], axis=-1)
+        return xp.where(valid[..., None], px, xp.full_like(px, xp.nan)), valid
+
+    def normalised(self, px: Array) -> tuple[Array, Array]:
+        """Undistorted normalised camera coordinates (x/z, y/z) of pixels (..., 2), and where they exist (...)."""
+        xp = array_namespace(px)
+        xy = xp.stack([(px[..., 0] - self.cx_px) / self.fx_px, (px[..., 1] - self.cy_px) / self.fy_px], axis=-1)
+        return undistort(self.distortion, xy)
+
+    def ray(self, px: Array) -> tuple[Array, Array]:
+        """Unit directions in the vehicle frame, (..., 3), of pixels (..., 2), and where they exist (...)."""
+        xp = array_namespace(px)
+        xy, valid = self.normalised(px)
+        direction = xp.concat([xy, xp.ones_like(xy[..., :1])], axis=-1)
+        direction = direction / xp.sqrt(xp.sum(direction * direction, axis=-1, keepdims=True))
+        return direction @ self._like(self.vehicle_from_camera_rotation, px).T, valid
+
+    def ground_from_px(self, px: Array) -> tuple[Array, Array]:
+        """Road points under pixels, the road being the plane z = 0.
+
+        Args:
+            px: (..., 2) pixels.
+
+        Returns:
+            (..., 2) vehicle x, y in metres, NaN where invalid, and (...) bool: False above the horizon.
+        """
+        xp = array_namespace(px)
+        direction, valid = self.ray(px)
+        descent = -direction[..., 2]
+        valid = valid & (descent > _MIN_DESCENT)
+        safe = xp.where(valid, descent, xp.ones_like(descent))
+        xy = direction[..., :2] * (self.height_m / safe)[..., None]
+        return xp.where(valid[..., None], xy, xp.full_like(xy, xp.nan)), valid
+
+    def px_from_ground(self, xy_vehicle: Array) -> tuple[Array, Array]:
+        """Pixels of road points (..., 2) in vehicle metres (z = 0); see ``project``."""
+        xp = array_namespace(xy_vehicle)
+        return self.project(xp.concat([xy_vehicle, xp.zeros_like(xy_vehicle[..., :1])], axis=-1))
+
+    def in_image(self, px: Array) -> Array:
+        """(...) bool: the pixel centres (..., 2) that lie inside the picture, border included; NaN is outside."""
+        x, y = px[..., 0], px[..., 1]
+        return (x >= -0.5) & (y >= -0.5) & (x <= self.width_px - 0.5) & (y <= self.height_px - 0.5)
+
+    @cached_property
+    def horizon_y_px(self) -> float:
+        """Row of the horizon straight ahead (vehicle x axis at infinity), NaN where it cannot be seen."""
+        px, _ = self.project(np.array([1e9, 0.0, 0.0]))
+        return float(px[1])
+
+    # -- other cameras from this one --------------------------------------------------------------------------
+
+    def resized(self, width_px: int, height_px: int) -> Camera:
+        """The same camera whose picture was stretched to another size: c becomes (c + 0.5) s - 0.5."""
+        sx, sy = width_px / self.width_px, height_px / self.height_px
+        return replace(
+            self,
+            width_px=width_px,
+            height_px=height_px,
+            fx_px=self.fx_px * sx,
+            fy_px=self.fy_px * sy,
+            cx_px=(self.cx_px + 0.5) * sx - 0.5,
+            cy_px=(self.cy_px + 0.5) * sy - 0.5,
+        )
+
+    def cropped(self, x_px: int, y_px: int, width_px: int, height_px: int) -> Camera:
+        """The same camera whose picture was cut to the rectangle with top-left pixel (x_px, y_px)."""
+        return replace(
+            self, width_px=width_px, height_px=height_px, cx_px=self.cx_px - x_px, cy_px=self.cy_px - y_px
+        )
+
+    def mounted(
+        self,
+        *,
+        height_m: float | None = None,
+        pitch_rad: float | None = None,
+        yaw_rad: float | None = None,
+        roll_rad: float | None = None,
+    ) -> Camera:
+        """The same camera with another mount; what is not given stays."""
+        given = {"height_m": height_m, "pitch_rad": pitch_rad, "yaw_rad": yaw_rad, "roll_rad": roll_rad}
+        return replace(self, **{key: value for key, value in given.items() if value is not None})
+
+    def undistorted(self) -> Camera:
+        """The same camera with an ideal lens."""
+        return replace(self, distortion=Distortion())
+
+    @staticmethod
+    def _like(matrix: np.ndarray, array: Array) -> Array:
+        xp = array_namespace(array)
+        device = getattr(array, "device", None)
+        kwargs = {} if device is None or isinstance(array, np.ndarray) else {"device": device}
+        return xp.asarray(matrix, dtype=array.dtype, **kwargs)

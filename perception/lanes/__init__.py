@@ -1,0 +1,1 @@
+"""Lane boundaries in metres."""

@@ -1,0 +1,1 @@
+"""Rendered road scenes whose truth is known exactly."""

@@ -1,0 +1,1 @@
+"""The detector's training: model, assignment, losses, data, export, quantisation (torch)."""

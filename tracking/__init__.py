@@ -1,0 +1,1 @@
+"""From detections over time to tracks in metres."""
