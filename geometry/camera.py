@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from geometry.distortion import Distortion, distort, undistort
+from geometry.distortion import IDEAL, Distortion, distort, undistort
 
 Array = Any
 """A NumPy array or a torch tensor: whatever the caller uses."""
@@ -47,7 +47,7 @@ class Camera:
     pitch_rad: float = 0.0
     yaw_rad: float = 0.0
     roll_rad: float = 0.0
-    distortion: Distortion = Distortion()
+    distortion: Distortion = IDEAL
     name: str = "camera"
 
     def __post_init__(self) -> None:
@@ -191,9 +191,7 @@ class Camera:
 
     def cropped(self, x_px: int, y_px: int, width_px: int, height_px: int) -> Camera:
         """The same camera whose picture was cut to the rectangle with top-left pixel (x_px, y_px)."""
-        return replace(
-            self, width_px=width_px, height_px=height_px, cx_px=self.cx_px - x_px, cy_px=self.cy_px - y_px
-        )
+        return replace(self, width_px=width_px, height_px=height_px, cx_px=self.cx_px - x_px, cy_px=self.cy_px - y_px)
 
     def mounted(
         self,
@@ -204,12 +202,12 @@ class Camera:
         roll_rad: float | None = None,
     ) -> Camera:
         """The same camera with another mount; what is not given stays."""
-        given = {"height_m": height_m, "pitch_rad": pitch_rad, "yaw_rad": yaw_rad, "roll_rad": roll_rad}
+        given: dict[str, Any] = {"height_m": height_m, "pitch_rad": pitch_rad, "yaw_rad": yaw_rad, "roll_rad": roll_rad}
         return replace(self, **{key: value for key, value in given.items() if value is not None})
 
     def undistorted(self) -> Camera:
         """The same camera with an ideal lens."""
-        return replace(self, distortion=Distortion())
+        return replace(self, distortion=IDEAL)
 
     @staticmethod
     def _like(matrix: np.ndarray, array: Array) -> Array:

@@ -62,6 +62,9 @@ class Distortion:
         return math.inf if grows.all() else float(radius[int(np.argmin(grows))])
 
 
+IDEAL = Distortion()
+
+
 def distort(lens: Distortion, xy: Array) -> tuple[Array, Array]:
     """Distorted coordinates of ideal ones, (..., 2), and where the model is valid (...)."""
     xp = array_namespace(xy)

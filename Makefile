@@ -1,0 +1,55 @@
+# Two commands need nothing but Python 3.11+, make and a package index: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CLIP ?= sample_videos/highway_cut_in.mp4
+OUT ?= out/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint types e2e ui bench clean
+
+help:  ## what can be made
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "roadlens: '$(PYTHON)' is not here; install Python 3.11 or newer, or name yours: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "roadlens: $$($(PYTHON) --version) is too old, 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "roadlens: this Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "making $(VENV)"; $(PYTHON) -m venv $(VENV)
+
+# Installed again only when what it depends on changes.
+$(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing roadlens (a minute or two the first time)"
+	@$(PIP) --editable . || { echo "roadlens: the installation failed; is a package index reachable? See the lines above."; exit 1; }
+	@touch $@
+
+# torch comes alone and first: its exact version is pinned, so that no later line replaces it by a larger build.
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	@echo "installing what the tests need"
+	@$(PIP) torch && $(PIP) --editable '.[train,eval,dev]' || { echo "roadlens: the installation failed; see the lines above."; exit 1; }
+	@touch $@
+
+demo: $(VENV)/run.stamp  ## run the main job on a sample clip
+	@$(BIN)/roadlens run $(CLIP) --out $(OUT) --overwrite
+
+test: $(VENV)/dev.stamp  ## all tests
+	@$(BIN)/python -m pytest
+
+test-fast: $(VENV)/dev.stamp  ## the tests that take under 10 s each
+	@$(BIN)/python -m pytest -m 'not slow and not e2e'
+
+lint: $(VENV)/dev.stamp  ## ruff: style and format
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp  ## mypy
+	@$(BIN)/mypy
+
+ui: $(VENV)/run.stamp  ## open the page
+	@$(BIN)/roadlens ui
+
+bench: $(VENV)/run.stamp  ## stage times on this machine
+	@$(BIN)/roadlens bench
+
+clean:  ## remove the environment and all output
+	rm -rf $(VENV) out runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

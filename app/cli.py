@@ -1,0 +1,82 @@
+"""The command line: ``roadlens COMMAND``. One module of ``app.commands`` a command; errors end in one clear line.
+
+Exit codes: 0 all done; 1 part of the work failed (named in the output); 2 the input or the options cannot be used;
+130 interrupted (what was written is whole and named).
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from app import __version__
+from geometry.errors import InputError
+
+EXIT_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+# "group command" -> module:function. The modules are light: what is heavy is imported inside the functions.
+COMMANDS: dict[str, str] = {}
+GROUPS = {
+    "eval": "Measure against truth: detection, tracking, distance, lanes.",
+    "calibrate": "Find your camera's intrinsics and mount.",
+}
+
+app = typer.Typer(
+    name="roadlens",
+    help="What is on the road ahead, in metres: objects, distances, lanes, tracks and warnings from a dashcam clip.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"roadlens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options of every command."""
+
+
+def _register() -> None:
+    groups: dict[str, typer.Typer] = {}
+    for words, target in COMMANDS.items():
+        module, function = target.split(":")
+        *group, name = words.split()
+        parent = app
+        if group:
+            if group[0] not in groups:
+                groups[group[0]] = typer.Typer(no_args_is_help=True)
+                app.add_typer(groups[group[0]], name=group[0], help=GROUPS[group[0]])
+            parent = groups[group[0]]
+        parent.command(name)(getattr(import_module(module), function))
+
+
+_register()
+
+
+def main() -> None:
+    """Entry point of the ``roadlens`` script."""
+    stderr = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        app()
+    except InputError as error:
+        stderr.print("[bold red]roadlens:[/]", escape(str(error)))
+        sys.exit(EXIT_INPUT)
+    except KeyboardInterrupt:
+        stderr.print("[bold yellow]roadlens:[/] interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
