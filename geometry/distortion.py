@@ -2,7 +2,8 @@
 
 Sources: D. C. Brown, "Close-range camera calibration", 1971; J. Kannala, S. S. Brandt, "A generic camera model and
 calibration method for conventional, wide-angle, and fish-eye lenses", PAMI 2006; the coefficient order is OpenCV's.
-All functions work on normalised camera coordinates (x/z, y/z), NumPy or torch.
+All functions work on normalised camera coordinates (x/z, y/z), NumPy or torch. Outside the domain of a model, where
+its radial map folds back and two rays would meet in one pixel, points are invalid: their numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ Array = Any
 Model = Literal["none", "brown", "fisheye"]
 
 _COEFFICIENTS = {"none": (0,), "brown": (4, 5, 8), "fisheye": (4,)}
-_NEWTON_STEPS = 30
-_TOLERANCE = 1e-12  # normalised units: 1e-9 px at a focal length of 1000
+_NEWTON_STEPS = 50
+_MAX_RADIUS = 1e3  # normalised: 89.94 degrees off the axis, farther than any picture of this model reaches
+_MAX_ANGLE = 1.55  # radians: a normalised coordinate, tan(angle), exists only while the ray points forward
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,18 @@ class Distortion:
 
     @cached_property
     def max_radius(self) -> float:
-        """Largest undistorted radius up to which the radial map still grows: beyond it the model folds back."""
-        if self.model != "brown":
+        """Largest undistorted radius of the domain: up to it the radial map grows."""
+        if self.model == "none":
             return math.inf
-        radius = np.linspace(0.0, 10.0, 20001)
-        grows = np.diff(radius * _brown_radial(self.brown, radius**2)) > 0
-        return math.inf if grows.all() else float(radius[int(np.argmin(grows))])
+        if self.model == "fisheye":
+            angle = np.linspace(0.0, _MAX_ANGLE, 20001)
+            return math.tan(_first_fall(angle, _fisheye_angle(self.coefficients, angle)))
+        radius = np.concatenate([np.linspace(0.0, 10.0, 20001), np.geomspace(10.001, _MAX_RADIUS, 2000)])
+        k = self.brown
+        denominator = 1.0 + radius**2 * (k[5] + radius**2 * (k[6] + radius**2 * k[7]))
+        if (denominator <= 0.0).any():
+            radius = radius[: int(np.argmax(denominator <= 0.0))]
+        return _first_fall(radius, radius * _brown_radial(k, radius**2)[0])
 
 
 IDEAL = Distortion()
@@ -68,59 +76,94 @@ IDEAL = Distortion()
 def distort(lens: Distortion, xy: Array) -> tuple[Array, Array]:
     """Distorted coordinates of ideal ones, (..., 2), and where the model is valid (...)."""
     xp = array_namespace(xy)
-    r2 = xp.sum(xy * xy, axis=-1)
+    finite = xp.isfinite(xy[..., 0]) & xp.isfinite(xy[..., 1])
     if lens.model == "none":
-        return xy, xp.isfinite(r2)
-    if lens.model == "brown":
-        return _brown(lens.brown, xy), r2 < lens.max_radius**2
-    return _fisheye(lens.coefficients, xy), xp.isfinite(r2)
+        return xy, finite
+    valid = finite & (xp.max(xp.abs(xy), axis=-1) < lens.max_radius)
+    inside = xp.where(valid[..., None], xy, xp.zeros_like(xy))
+    valid = valid & (xp.sum(inside * inside, axis=-1) < lens.max_radius**2)
+    inside = xp.where(valid[..., None], inside, xp.zeros_like(xy))
+    return (_brown(lens.brown, inside)[0] if lens.model == "brown" else _fisheye(lens.coefficients, inside)), valid
 
 
 def undistort(lens: Distortion, xy: Array) -> tuple[Array, Array]:
     """Ideal coordinates of distorted ones, (..., 2), and where the inverse exists (...)."""
     xp = array_namespace(xy)
+    finite = xp.isfinite(xy[..., 0]) & xp.isfinite(xy[..., 1])
     if lens.model == "none":
-        return xy, xp.isfinite(xy[..., 0] + xy[..., 1])
-    return _brown_inverse(lens, xy) if lens.model == "brown" else _fisheye_inverse(lens.coefficients, xy)
+        return xy, finite
+    safe = xp.where(finite[..., None], xy, xp.zeros_like(xy))
+    inverse = _brown_inverse if lens.model == "brown" else _fisheye_inverse
+    ideal, valid = inverse(lens, safe)
+    return ideal, valid & finite
 
 
-def _brown_radial(k: tuple[float, ...], r2: Array) -> Array:
+def _first_fall(argument: np.ndarray, value: np.ndarray) -> float:
+    """The argument at which a sampled function stops growing; the last one where it never does."""
+    falls = np.diff(value) <= 0
+    return float(argument[int(np.argmax(falls))] if falls.any() else argument[-1])
+
+
+def _tolerances(xy: Array) -> tuple[float, float]:
+    """Where Newton's method may stop and what residual counts as solved, in normalised units of the array's type."""
+    eps = float(array_namespace(xy).finfo(xy.dtype).eps)
+    return max(1e-13, eps), max(1e-9, 64.0 * eps)
+
+
+def _brown_radial(k: tuple[float, ...], r2: Array) -> tuple[Array, Array]:
+    """The radial factor and its derivative by r2."""
     numerator = 1.0 + r2 * (k[0] + r2 * (k[1] + r2 * k[4]))
-    return numerator / (1.0 + r2 * (k[5] + r2 * (k[6] + r2 * k[7])))
+    denominator = 1.0 + r2 * (k[5] + r2 * (k[6] + r2 * k[7]))
+    factor = numerator / denominator
+    numerator_slope = k[0] + r2 * (2.0 * k[1] + r2 * 3.0 * k[4])
+    denominator_slope = k[5] + r2 * (2.0 * k[6] + r2 * 3.0 * k[7])
+    return factor, (numerator_slope - factor * denominator_slope) / denominator
 
 
-def _brown(k: tuple[float, ...], xy: Array) -> Array:
+def _brown(k: tuple[float, ...], xy: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    """Distorted points, (..., 2), and the Jacobian, which is symmetric: d x/d x, d x/d y = d y/d x, d y/d y."""
     xp = array_namespace(xy)
     x, y = xy[..., 0], xy[..., 1]
     r2 = x * x + y * y
-    radial = _brown_radial(k, r2)
+    radial, slope = _brown_radial(k, r2)
     dx = 2.0 * k[2] * x * y + k[3] * (r2 + 2.0 * x * x)
     dy = k[2] * (r2 + 2.0 * y * y) + 2.0 * k[3] * x * y
-    return xp.stack([x * radial + dx, y * radial + dy], axis=-1)
+    xx = radial + 2.0 * x * x * slope + 2.0 * k[2] * y + 6.0 * k[3] * x
+    cross = 2.0 * (x * y * slope + k[2] * x + k[3] * y)
+    yy = radial + 2.0 * y * y * slope + 6.0 * k[2] * y + 2.0 * k[3] * x
+    return xp.stack([x * radial + dx, y * radial + dy], axis=-1), (xx, cross, yy)
 
 
 def _brown_inverse(lens: Distortion, xy: Array) -> tuple[Array, Array]:
-    """Newton's method with a central-difference Jacobian, started from the distorted point."""
+    """Newton's method from the distorted point, kept inside the domain.
+
+    From there it converges without overshoot both for a barrel (the radial map is concave, the root farther out) and
+    for a pincushion (convex, the root nearer).
+    """
     xp = array_namespace(xy)
-    step = 1e-6
-    guess = xy * 1.0
-    ex = xp.zeros_like(guess)
-    ex[..., 0] = step
-    ey = xp.zeros_like(guess)
-    ey[..., 1] = step
+    stop, solved = _tolerances(xy)
+    limit = lens.max_radius
+    guess = _within(xy, limit)
     for _ in range(_NEWTON_STEPS):
-        error = _brown(lens.brown, guess) - xy
-        if not bool(xp.any(xp.abs(error) > _TOLERANCE)):
+        distorted, (xx, cross, yy) = _brown(lens.brown, guess)
+        error = distorted - xy
+        if not bool(xp.any(xp.abs(error) > stop)):
             break
-        jx = (_brown(lens.brown, guess + ex) - _brown(lens.brown, guess - ex)) / (2.0 * step)
-        jy = (_brown(lens.brown, guess + ey) - _brown(lens.brown, guess - ey)) / (2.0 * step)
-        det = jx[..., 0] * jy[..., 1] - jx[..., 1] * jy[..., 0]
-        dx = (jy[..., 1] * error[..., 0] - jy[..., 0] * error[..., 1]) / det
-        dy = (jx[..., 0] * error[..., 1] - jx[..., 1] * error[..., 0]) / det
-        guess = guess - xp.stack([dx, dy], axis=-1)
-    residual = xp.max(xp.abs(_brown(lens.brown, guess) - xy), axis=-1)
-    valid = (residual < 1e-8) & (xp.sum(guess * guess, axis=-1) < lens.max_radius**2)
-    return guess, valid
+        det = xx * yy - cross * cross
+        det = xp.where(xp.abs(det) > 1e-6, det, xp.full_like(det, 1e-6))
+        step_x = (yy * error[..., 0] - cross * error[..., 1]) / det
+        step_y = (xx * error[..., 1] - cross * error[..., 0]) / det
+        guess = _within(guess - xp.stack([step_x, step_y], axis=-1), limit)
+    distorted, (xx, cross, yy) = _brown(lens.brown, guess)
+    valid = (xp.max(xp.abs(distorted - xy), axis=-1) < solved) & (xx * yy - cross * cross > 0)
+    return guess, valid & (xp.sum(guess * guess, axis=-1) < limit**2)
+
+
+def _within(xy: Array, radius: float) -> Array:
+    """Points farther out than the radius pulled back to it."""
+    xp = array_namespace(xy)
+    length = xp.sqrt(xp.sum(xy * xy, axis=-1, keepdims=True) + 1e-30)
+    return xp.where(length > radius, xy * (radius / length), xy)
 
 
 def _fisheye_angle(k: tuple[float, ...], theta: Array) -> Array:
@@ -130,25 +173,30 @@ def _fisheye_angle(k: tuple[float, ...], theta: Array) -> Array:
 
 def _fisheye(k: tuple[float, ...], xy: Array) -> Array:
     xp = array_namespace(xy)
-    radius = xp.sqrt(xp.sum(xy * xy, axis=-1))
-    safe = xp.where(radius > 1e-12, radius, xp.ones_like(radius))
-    scale = xp.where(radius > 1e-12, _fisheye_angle(k, xp.atan(radius)) / safe, xp.ones_like(radius))
+    r2 = xp.sum(xy * xy, axis=-1)
+    off_axis = r2 > 1e-24
+    radius = xp.sqrt(xp.where(off_axis, r2, xp.ones_like(r2)))
+    scale = xp.where(off_axis, _fisheye_angle(k, xp.atan(radius)) / radius, xp.ones_like(radius))
     return xy * scale[..., None]
 
 
-def _fisheye_inverse(k: tuple[float, ...], xy: Array) -> tuple[Array, Array]:
+def _fisheye_inverse(lens: Distortion, xy: Array) -> tuple[Array, Array]:
     xp = array_namespace(xy)
-    distorted = xp.sqrt(xp.sum(xy * xy, axis=-1))
-    theta = distorted * 1.0
+    k = lens.coefficients
+    stop, solved = _tolerances(xy)
+    limit = math.atan(lens.max_radius)
+    r2 = xp.sum(xy * xy, axis=-1)
+    off_axis = r2 > 1e-24
+    distorted = xp.where(off_axis, xp.sqrt(xp.where(off_axis, r2, xp.ones_like(r2))), xp.zeros_like(r2))
+    theta = xp.clip(distorted, 0.0, limit)
     for _ in range(_NEWTON_STEPS):
         error = _fisheye_angle(k, theta) - distorted
-        if not bool(xp.any(xp.abs(error) > _TOLERANCE)):
+        if not bool(xp.any(xp.abs(error) > stop)):
             break
         t2 = theta * theta
         slope = 1.0 + t2 * (3.0 * k[0] + t2 * (5.0 * k[1] + t2 * (7.0 * k[2] + t2 * 9.0 * k[3])))
-        theta = theta - error / slope
-    # tan(theta) is a normalised coordinate only while the ray still points forward
-    valid = (xp.abs(_fisheye_angle(k, theta) - distorted) < 1e-8) & (theta >= 0) & (theta < 1.55)
-    safe = xp.where(distorted > 1e-12, distorted, xp.ones_like(distorted))
-    scale = xp.where(valid & (distorted > 1e-12), xp.tan(theta) / safe, xp.ones_like(distorted))
+        theta = xp.clip(theta - error / xp.where(slope > 1e-6, slope, xp.full_like(slope, 1e-6)), 0.0, limit)
+    valid = (xp.abs(_fisheye_angle(k, theta) - distorted) < solved) & (theta < limit)
+    tangent = xp.tan(xp.where(valid, theta, xp.zeros_like(theta)))
+    scale = xp.where(off_axis, tangent / xp.where(off_axis, distorted, xp.ones_like(distorted)), xp.ones_like(r2))
     return xy * scale[..., None], valid
