@@ -128,10 +128,12 @@ class Camera:
         return xp.where(valid[..., None], px, xp.full_like(px, xp.nan)), valid
 
     def normalised(self, px: Array) -> tuple[Array, Array]:
-        """Undistorted normalised camera coordinates (x/z, y/z) of pixels (..., 2), and where they exist (...)."""
+        """Undistorted normalised camera coordinates (x/z, y/z) of pixels (..., 2), NaN where invalid, and where they
+        exist (...)."""
         xp = array_namespace(px)
         xy = xp.stack([(px[..., 0] - self.cx_px) / self.fx_px, (px[..., 1] - self.cy_px) / self.fy_px], axis=-1)
-        return undistort(self.distortion, xy)
+        xy, valid = undistort(self.distortion, xy)
+        return xp.where(valid[..., None], xy, xp.full_like(xy, xp.nan)), valid
 
     def ray(self, px: Array) -> tuple[Array, Array]:
         """Unit directions in the vehicle frame, (..., 3), of pixels (..., 2), and where they exist (...)."""
@@ -189,9 +191,23 @@ class Camera:
             cy_px=(self.cy_px + 0.5) * sy - 0.5,
         )
 
-    def cropped(self, x_px: int, y_px: int, width_px: int, height_px: int) -> Camera:
+    def cropped(self, x_px: float, y_px: float, width_px: int, height_px: int) -> Camera:
         """The same camera whose picture was cut to the rectangle with top-left pixel (x_px, y_px)."""
         return replace(self, width_px=width_px, height_px=height_px, cx_px=self.cx_px - x_px, cy_px=self.cy_px - y_px)
+
+    def for_size(self, width_px: int, height_px: int) -> Camera:
+        """The same camera as a clip of this size shows it.
+
+        A clip of the same shape was scaled. One of another shape was cut about its centre to that shape, then scaled:
+        what video modes of sensors and most exports do (a stretched picture is ``resized``).
+        """
+        aspect = width_px / height_px
+        cut_width = min(self.width_px, round(self.height_px * aspect))
+        cut_height = min(self.height_px, round(self.width_px / aspect))
+        if abs(cut_width - self.width_px) <= 1 and abs(cut_height - self.height_px) <= 1:  # odd sizes are rounded
+            return self.resized(width_px, height_px)
+        x_px, y_px = (self.width_px - cut_width) / 2.0, (self.height_px - cut_height) / 2.0
+        return self.cropped(x_px, y_px, cut_width, cut_height).resized(width_px, height_px)
 
     def mounted(
         self,
