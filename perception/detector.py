@@ -1,0 +1,352 @@
+"""Detector = session + preprocess + head: any of the known network files finds objects of the road vocabulary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from geometry.errors import InputError
+from perception.heads import MODELS, Candidates, Outputs, Query, choose
+from perception.nms import NMS_IOU, nms
+from perception.preprocess import Fit, Preprocess, check_picture, size_for
+from perception.session import Session, TensorSpec, open_session
+from perception.types import CLASSES, Detections
+from perception.vocabulary import COCO_NAMES, road_class, road_classes
+
+WEIGHTS = Path(__file__).parent / "weights"
+SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
+"""Material for developing, beside the checkout; never part of the product."""
+STAND_IN = "nanodet_plus_m.onnx"
+
+DEFAULT_BUDGET_PX = 640 * 384
+"""Input pixels of a network that leaves its size open and says nothing of it: 16:9 becomes 640x384."""
+MOST_CANDIDATES = 1000
+"""Suppression looks at so many best boxes at most; a busy frame has some hundred at the usual thresholds."""
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorConfig:
+    """What a person may settle instead of the file; None leaves it to the file's metadata and its family."""
+
+    head: str | None = None
+    input_size: tuple[int, int] | None = None
+    score_threshold: float | None = None
+    nms_iou: float = NMS_IOU
+    classes: tuple[str, ...] | None = None
+    preprocess: Preprocess | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """All that is settled once, when the file is opened."""
+
+    head: str
+    preprocess: Preprocess
+    classes: tuple[str, ...]
+    thresholds: np.ndarray
+    road: np.ndarray
+    wanted: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wanted", np.flatnonzero(self.road >= 0))
+
+
+def default_model() -> Path | None:
+    """The embedded model: INT8 where both are there, since it is the faster one on a CPU. None without weights."""
+    found = sorted(WEIGHTS.glob("*.onnx"), key=lambda path: ("int8" not in path.stem, path.name))
+    return found[0] if found else None
+
+
+def available_models() -> tuple[Path, ...]:
+    """The default first, then the other embedded ones, then those of the developers' folder where it is there."""
+    first = default_model()
+    embedded = [path for path in sorted(WEIGHTS.glob("*.onnx")) if path != first]
+    return (*([first] if first else []), *embedded, *sorted(SHARED_MODELS.glob("*.onnx")))
+
+
+def load_detector(
+    path_or_name: Path | str | None = None,
+    *,
+    device: str = "auto",
+    input_size: tuple[int, int] | None = None,
+    head: str | None = None,
+    score_threshold: float | None = None,
+    threads: int | None = None,
+) -> Detector:
+    """A detector from a file, a name that ``available_models`` lists, or the default.
+
+    Args:
+        path_or_name: an .onnx or .pt2 file, or its name without suffix; None for the embedded default.
+        device: see ``perception.session.open_session``.
+        input_size: (width, height) of a network that leaves it open; by default a size of the same cost as the one
+            it was trained for, with the aspect of the frame.
+        head: a key of ``perception.heads.MODELS`` where file and shapes do not tell.
+        score_threshold: least score; by default the file's own.
+        threads: of the CPU.
+
+    Raises:
+        InputError: no such model, or it cannot be used; the message names the file and what was expected.
+    """
+    path, notice = _find(path_or_name)
+    config = DetectorConfig(head=head, input_size=input_size, score_threshold=score_threshold)
+    return Detector(open_session(path, device, threads), config, notice=notice)
+
+
+def _find(path_or_name: Path | str | None) -> tuple[Path, str]:
+    if path_or_name is None:
+        path = default_model()
+        if path is not None:
+            return path, ""
+        path = SHARED_MODELS / STAND_IN
+        if path.is_file():
+            return path, f"no embedded weights here: {path.name} of the developers' folder stands in"
+        raise InputError(f"no weights in {WEIGHTS} and no model named; give one with --detector FILE.onnx")
+    path = Path(path_or_name)
+    if not path.is_file() and path.parent == Path():
+        for known in available_models():
+            if str(path_or_name) in (known.stem, known.name):
+                return known, ""
+        if not path.suffix:
+            names = ", ".join(known.stem for known in available_models()) or "none"
+            raise InputError(f"no model named {path_or_name!r}; there are {names}; or give a file")
+    return path, ""
+
+
+class Detector:
+    """Finds objects of the road vocabulary in pictures of any size. Holds no state between pictures."""
+
+    def __init__(self, session: Session, config: DetectorConfig | None = None, *, notice: str = "") -> None:
+        self._session = session
+        self._config = config or DetectorConfig()
+        self.notice = "; ".join(text for text in (notice, session.notice) if text)
+        self._image_input = _image_input(session)
+        self._static_size = _static_size(session, self._image_input, self._config.input_size)
+        self._budget_px, self._stride_px = _budget(session)
+        self._sizes: dict[tuple[int, int], tuple[int, int]] = {}
+        self._sha256 = hashlib.sha256(session.path.read_bytes()).hexdigest()
+        self._plan = self._settle()
+
+    @property
+    def description(self) -> dict[str, str]:
+        """Name, file, sha256, provider, head and input size, for the records and the screen."""
+        if self._static_size:
+            size = "{}x{}".format(*self._static_size)
+        else:
+            size = ", ".join(sorted({f"{w}x{h}" for w, h in self._sizes.values()})) or "follows the frame"
+        told = {
+            "name": self._session.path.stem,
+            "file": self._session.path.name,
+            "sha256": self._sha256,
+            "provider": self._session.provider,
+            "head": self._plan.head,
+            "input_size": size,
+        }
+        if "roadlens.version" in self._session.metadata:
+            told["version"] = self._session.metadata["roadlens.version"]
+        return told | ({"notice": self.notice} if self.notice else {})
+
+    @property
+    def session(self) -> Session:
+        """The network itself, for measurements."""
+        return self._session
+
+    @property
+    def road_classes(self) -> tuple[str, ...]:
+        """The classes of the road vocabulary that this network knows."""
+        known = set(self._plan.road.tolist())
+        return tuple(name for index, name in enumerate(CLASSES) if index in known)
+
+    def detect(self, bgr: np.ndarray) -> Detections:
+        """Objects of one (H, W, 3) uint8 picture, best score first, boxes in pixels of that picture.
+
+        Raises:
+            InputError: no such picture, or the network gave NaN.
+        """
+        feeds, placed = self.prepare(bgr)
+        return self.finish(self._session.run(feeds), placed)
+
+    def prepare(self, bgr: np.ndarray) -> tuple[dict[str, np.ndarray], Fit]:
+        """What the network is fed for a picture, and how the picture lies in it."""
+        check_picture(bgr)
+        return self._feeds(bgr, self.input_size((bgr.shape[1], bgr.shape[0])), self._plan.preprocess)
+
+    def finish(self, outputs: Outputs, placed: Fit) -> Detections:
+        """Boxes in pixels of the picture from what the network gave."""
+        plan = self._plan
+        size_px = self.input_size(placed.image_size_px)
+        query = Query(size_px, len(plan.classes), float(plan.thresholds.min()), plan.wanted)
+        try:
+            found = MODELS[plan.head].decode(outputs, query)
+        except InputError as error:
+            raise InputError(f"{self._session.path.name}: {error}") from error
+        return self._suppress(found, placed)
+
+    def input_size(self, image_size_px: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of the network's input for pictures of a (width, height)."""
+        if self._static_size:
+            return self._static_size
+        if image_size_px not in self._sizes:
+            self._sizes[image_size_px] = size_for(image_size_px, self._budget_px, self._stride_px)
+        return self._sizes[image_size_px]
+
+    def _suppress(self, found: Candidates, placed: Fit) -> Detections:
+        if not np.isfinite(found.xyxy).all():
+            raise InputError(f"{self._session.path.name} gave boxes with NaN or infinity; the file is damaged")
+        class_id = self._plan.road[found.label]
+        over = found.score >= self._plan.thresholds[class_id]
+        boxes = placed.boxes_to_image(found.xyxy)
+        rows = np.flatnonzero(over & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+        rows = rows[np.argsort(-found.score[rows], kind="stable")[:MOST_CANDIDATES]]
+        if not found.unique:
+            rows = rows[nms(boxes[rows], found.score[rows], class_id[rows], self._config.nms_iou)]
+        return Detections(boxes[rows], found.score[rows], class_id[rows])
+
+    def _feeds(
+        self, bgr: np.ndarray, size_px: tuple[int, int], preprocess: Preprocess
+    ) -> tuple[dict[str, np.ndarray], Fit]:
+        blob, placed = preprocess(bgr, size_px, np.dtype(self._image_input.dtype))
+        width, height = size_px
+        # Asked with the size of the input itself, every family answers in its pixels, and one inverse serves all.
+        sides = {
+            "orig_target_sizes": np.array([[width, height]], np.int64),
+            "im_shape": np.array([[height, width]], np.float32),
+            "scale_factor": np.ones((1, 2), np.float32),
+        }
+        feeds = {spec.name: sides[spec.name] for spec in self._session.inputs if spec is not self._image_input}
+        return feeds | {self._image_input.name: blob}, placed
+
+    def _settle(self) -> _Plan:
+        """Run one grey picture, so that shapes are those the network really gives, and choose the head by them."""
+        name, metadata, config = self._session.path.name, self._session.metadata, self._config
+        size_px = self._static_size or size_for((16, 9), self._budget_px, self._stride_px)
+        grey = np.full((size_px[1], size_px[0], 3), 114, np.uint8)
+        outputs = self._session.run(self._feeds(grey, size_px, config.preprocess or Preprocess())[0])
+        classes = config.classes or _class_names(metadata, name)
+        head = config.head or metadata.get("roadlens.head")
+        if head is not None and head not in MODELS:
+            raise InputError(f"{name}: head is {head!r}; must be one of {', '.join(MODELS)}")
+        try:
+            head = head or choose([s.name for s in self._session.inputs], outputs, size_px, classes and len(classes))
+            classes = _settle_classes(head, outputs, classes)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        family = MODELS[head]
+        preprocess = config.preprocess or _preprocess(metadata, family.preprocess, name)
+        plan = _Plan(head, preprocess, classes, self._thresholds(family.score_threshold), road_classes(classes))
+        query = Query(size_px, len(classes), -1.0, plan.wanted)  # every anchor, so that every array is used
+        try:
+            family.decode(outputs, query)
+        except (ValueError, IndexError, StopIteration) as error:  # arrays that do not unpack, broadcast or index
+            shapes = ", ".join(f"{key} {array.shape}" for key, array in outputs.items())
+            raise InputError(f"{name}: outputs {shapes} do not fit the head {head} ({error})") from error
+        return plan
+
+    def _thresholds(self, usual: float) -> np.ndarray:
+        """(classes of the vocabulary,) least scores."""
+        if self._config.score_threshold is not None:
+            if not 0 <= self._config.score_threshold < 1:
+                raise InputError(f"score threshold is {self._config.score_threshold}; must be 0 or more and below 1")
+            return np.full(len(CLASSES), self._config.score_threshold)
+        told = _json(self._session.metadata, "roadlens.score_threshold", self._session.path.name)
+        thresholds = np.full(len(CLASSES), usual if told is None or isinstance(told, dict) else float(told))
+        for key, value in (told if isinstance(told, dict) else {}).items():
+            if road_class(key) >= 0:
+                thresholds[road_class(key)] = float(value)
+        return thresholds
+
+
+def _json(metadata: Mapping[str, str], key: str, name: str) -> object:
+    if key not in metadata:
+        return None
+    try:
+        return json.loads(metadata[key])
+    except ValueError as error:
+        raise InputError(f"{name}: metadata {key} is {metadata[key]!r}, no JSON; export the model again") from error
+
+
+_NAME_PAIR = re.compile(r"""(\d+)\s*:\s*(?:'([^']*)'|"([^"]*)")""")
+
+
+def _class_names(metadata: Mapping[str, str], name: str) -> tuple[str, ...] | None:
+    """Names in ``roadlens.classes`` (a JSON list) or, as Ultralytics writes them, in ``names`` ({0: 'person', ...})."""
+    told = _json(metadata, "roadlens.classes", name)
+    if isinstance(told, list) and told and all(isinstance(item, str) for item in told):
+        return tuple(told)
+    if told is not None:
+        raise InputError(f"{name}: metadata roadlens.classes is {told!r}; must be a JSON list of names")
+    pairs = {int(index): single or double for index, single, double in _NAME_PAIR.findall(metadata.get("names", ""))}
+    if sorted(pairs) != list(range(len(pairs))):
+        raise InputError(f"{name}: metadata names has indices {sorted(pairs)}; must count from 0")
+    return tuple(pairs[index] for index in range(len(pairs))) or None
+
+
+def _settle_classes(head: str, outputs: Outputs, names: tuple[str, ...] | None) -> tuple[str, ...]:
+    count_of = MODELS[head].class_count
+    count = count_of(outputs) if count_of else None
+    if names is None:
+        if count not in (None, len(COCO_NAMES)):
+            raise InputError(f"{count} classes without names in the file; name them (80 would be taken for COCO's)")
+        return COCO_NAMES
+    if count is not None and head != "nanodet-plus" and count != len(names):
+        raise InputError(f"head {head} shows {count} classes, but {len(names)} names are given")
+    if not (road_classes(names) >= 0).any():
+        raise InputError(f"none of its classes ({', '.join(names[:5])}, ...) is of the road: {', '.join(CLASSES)}")
+    return names
+
+
+def _preprocess(metadata: Mapping[str, str], usual: Preprocess, name: str) -> Preprocess:
+    """The family's, changed by what ``roadlens.preprocess`` (a JSON object of Preprocess fields) tells."""
+    told = _json(metadata, "roadlens.preprocess", name)
+    if told is None:
+        return usual
+    if not isinstance(told, dict) or not set(told) <= {"fit", "rgb", "mean", "std", "pad"}:
+        raise InputError(f"{name}: metadata roadlens.preprocess is {told!r}; may hold fit, rgb, mean, std and pad")
+    return replace(usual, **{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+
+
+def _image_input(session: Session) -> TensorSpec:
+    name = session.path.name
+    listed = ", ".join(f"{spec.name} {spec.dtype}{spec.shape}" for spec in session.inputs)
+    pictures = [spec for spec in session.inputs if len(spec.shape) == 4]
+    others = {spec.name for spec in session.inputs} - {"orig_target_sizes", "im_shape", "scale_factor"}
+    if len(pictures) != 1 or others != {pictures[0].name}:
+        raise InputError(
+            f"{name} has inputs {listed}; wanted one picture (1, 3, height, width): no detector known here"
+        )
+    picture = pictures[0]
+    if picture.shape[0] not in (1, None) or picture.shape[1] not in (3, None):
+        raise InputError(f"{name} has input {listed}; wanted (1, 3, height, width): export it with batch 1 or free")
+    if picture.dtype not in ("float32", "float16", "uint8"):
+        raise InputError(f"{name} takes {picture.dtype} pictures; wanted float32, float16 or uint8")
+    return picture
+
+
+def _static_size(session: Session, picture: TensorSpec, asked: tuple[int, int] | None) -> tuple[int, int] | None:
+    """(width, height) that never changes: the file's own, else the one asked for; None where it follows the frame."""
+    height, width = picture.shape[2:]
+    if asked is not None and min(asked) < 1:
+        raise InputError(f"input size is {asked[0]}x{asked[1]}; both must be positive")
+    if width and height:
+        if asked not in (None, (width, height)):
+            raise InputError(
+                f"{session.path.name} takes {width}x{height} only, {asked[0]}x{asked[1]} was asked for; "
+                "leave the size away or export the model with free height and width"
+            )
+        return width, height
+    return asked
+
+
+def _budget(session: Session) -> tuple[int, int]:
+    told = _json(session.metadata, "roadlens.input_size", session.path.name)
+    stride = _json(session.metadata, "roadlens.stride", session.path.name)
+    if told is None:
+        return DEFAULT_BUDGET_PX, 32
+    if not isinstance(told, list) or len(told) != 2 or not all(isinstance(side, int) and side > 0 for side in told):
+        raise InputError(f"{session.path.name}: metadata roadlens.input_size is {told!r}; must be [width, height]")
+    return told[0] * told[1], stride if isinstance(stride, int) and stride > 0 else 32
