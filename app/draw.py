@@ -1,0 +1,203 @@
+"""A picture of what roadlens says: boxes with distances, lanes on the paint, warnings, the road from above.
+
+Drawing only consumes a ``FrameResult``; nothing here computes what the records would not hold.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+import supervision as sv
+
+from app.draw_birdseye import BirdsEyePanel
+from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, PANEL, WHITE, bgr, put_text, shade, text_width
+from app.types import EventKind, FrameResult
+from geometry.camera import Camera
+from perception.types import CLASSES, Frame, LaneBoundary, Lanes
+from tracking.lane_position import lane_positions
+from tracking.types import Tracks, TrackState
+
+_TRAIL_S = 2.0
+_LANE_STEPS = 40
+_NEAREST_ROW_M = 2.0
+_WARNINGS = (EventKind.FORWARD_COLLISION, EventKind.HEADWAY, EventKind.CUT_IN, EventKind.LANE_DEPARTURE)
+
+
+class Painter:
+    """Draws the frames of one clip; it remembers only trails and the bird's-eye remap."""
+
+    def __init__(self, width_px: int, height_px: int, *, birdseye: bool = True) -> None:
+        self.scale = max(height_px, 240) / 720
+        self._panel = BirdsEyePanel(height_px) if birdseye else None
+        self.size_px = (width_px + (self._panel.size_px[0] if self._panel else 0), height_px)
+        self._trails: dict[int, deque[tuple[float, float, float]]] = {}
+        colours = sv.ColorPalette.from_hex([*CLASS_COLOURS, ALERT])
+        line_px = max(1, round(2 * self.scale))
+        self._boxes = sv.BoxAnnotator(color=colours, thickness=line_px)
+        self._corners = sv.BoxCornerAnnotator(
+            color=colours, thickness=line_px, corner_length=max(4, round(12 * self.scale))
+        )
+        self._font_px = max(10, round(19 * self.scale))
+
+    def draw(self, frame: Frame, result: FrameResult, camera: Camera) -> np.ndarray:
+        """(h, w, 3) annotated picture, the bird's-eye panel at its right; ``camera`` as used for this frame."""
+        image = np.empty((self.size_px[1], self.size_px[0], 3), np.uint8)
+        width_px = frame.bgr.shape[1]
+        picture = np.ascontiguousarray(frame.bgr)
+        alert = np.isin(result.tracks.track_id, [e.track_id for e in result.events if e.track_id])
+        trails = self._follow(result)
+        if self._panel is not None:
+            image[:, width_px:] = self._panel.draw(frame.bgr, result, camera, trails, alert)
+        picture = picture.copy()
+        self._lanes(picture, result.lanes, camera)
+        self._tracks(picture, result.tracks, alert)
+        self._status(picture, result)
+        self._warning(picture, result)
+        image[:, :width_px] = picture
+        return image
+
+    # -- lanes ------------------------------------------------------------------------------------------------
+
+    def _lanes(self, picture: np.ndarray, lanes: Lanes, camera: Camera) -> None:
+        lines = {id(b): boundary_px(b, camera) for b in lanes.boundaries}
+        if lanes.left is not None and lanes.right is not None:
+            left, right = lines[id(lanes.left)], lines[id(lanes.right)]
+            if len(left) > 1 and len(right) > 1:
+                fill_polygon(picture, np.concatenate([left, right[::-1]]), EGO_LANE, 0.22)
+        for boundary in lanes.boundaries:
+            ego = boundary is lanes.left or boundary is lanes.right
+            points = lines[id(boundary)]
+            if len(points) > 1:
+                thickness_px = max(1, round((4 if ego else 2) * self.scale))
+                colour = bgr(EGO_LANE if ego else OTHER_LANE)
+                cv2.polylines(
+                    picture, [np.rint(points * 16).astype(np.int32)], False, colour, thickness_px, cv2.LINE_AA, 4
+                )
+
+    # -- objects ----------------------------------------------------------------------------------------------
+
+    def _tracks(self, picture: np.ndarray, tracks: Tracks, alert: np.ndarray) -> None:
+        believed = tracks.state != TrackState.TENTATIVE
+        tracks, alert = tracks[believed], alert[believed]
+        if not len(tracks):
+            return
+        colour_index = np.where(alert, len(CLASS_COLOURS), tracks.class_id)
+        boxes = sv.Detections(xyxy=tracks.xyxy_px.astype(np.float32), class_id=tracks.class_id)
+        seen = tracks.detection >= 0
+        self._boxes.annotate(picture, boxes[seen], custom_color_lookup=colour_index[seen])
+        self._corners.annotate(picture, boxes[~seen], custom_color_lookup=colour_index[~seen])
+        self._labels(picture, tracks, colour_index)
+
+    def _labels(self, picture: np.ndarray, tracks: Tracks, colour_index: np.ndarray) -> None:
+        """Nearest objects first; a label that would cover another one is left out."""
+        colours = (*CLASS_COLOURS, ALERT)
+        nearness = np.where(np.isfinite(tracks.xy_m[:, 0]), tracks.xy_m[:, 0], 1e3)
+        pad, taken = max(2, round(4 * self.scale)), np.empty((0, 4))
+        for row in np.argsort(nearness):
+            text = label(tracks, int(row))
+            if not text:
+                continue
+            width_px = text_width(text, self._font_px) + 2 * pad
+            height_px = self._font_px + 2 * pad
+            left = float(np.clip(tracks.xyxy_px[row, 0], 0, max(picture.shape[1] - width_px, 0)))
+            top = float(max(tracks.xyxy_px[row, 1] - height_px, 0))
+            spot = np.array([left, top, left + width_px, top + height_px])
+            overlap = (taken[:, :2] < spot[2:]).all(1) & (taken[:, 2:] > spot[:2]).all(1)
+            if overlap.any():
+                continue
+            taken = np.vstack([taken, spot])
+            box = tuple(int(v) for v in spot)
+            shade(picture, box, PANEL, 0.72)  # type: ignore[arg-type]
+            cv2.rectangle(picture, box[:2], (box[0] + 2, box[3] - 1), bgr(colours[colour_index[row]]), -1)
+            put_text(picture, text, (box[0] + pad + 1, box[3] - pad - 1), self._font_px)
+
+    def _follow(self, result: FrameResult) -> list[np.ndarray]:
+        """Where each track was in the last seconds, as seen from the vehicle then."""
+        tracks, t_s = result.tracks, result.t_s
+        trails = []
+        for track_id, (x_m, y_m) in zip(tracks.track_id.tolist(), tracks.xy_m.tolist(), strict=True):
+            trail = self._trails.setdefault(track_id, deque())
+            if np.isfinite(x_m + y_m):
+                trail.append((t_s, x_m, y_m))
+            while trail and t_s - trail[0][0] > _TRAIL_S:
+                trail.popleft()
+            trails.append(np.array([p[1:] for p in trail]).reshape(-1, 2))
+        alive = set(tracks.track_id.tolist())
+        self._trails = {k: v for k, v in self._trails.items() if k in alive}
+        return trails
+
+    # -- words ------------------------------------------------------------------------------------------------
+
+    def _status(self, picture: np.ndarray, result: FrameResult) -> None:
+        """Big numbers, top left: own speed, the vehicle ahead, the place in the lane."""
+        lines = status_lines(result)
+        size_px, pad = max(11, round(26 * self.scale)), max(3, round(9 * self.scale))
+        width_px = max(text_width(line, size_px, weight=600) for line in lines) + 2 * pad
+        shade(picture, (0, 0, width_px, len(lines) * round(size_px * 1.35) + pad), PANEL, 0.6)
+        for number, line in enumerate(lines, start=1):
+            put_text(picture, line, (pad, round(number * size_px * 1.35)), size_px, weight=600)
+
+    def _warning(self, picture: np.ndarray, result: FrameResult) -> None:
+        active = [e for kind in _WARNINGS for e in result.events if e.kind is kind and e.phase != "end"]
+        if not active:
+            return
+        size_px, pad = max(13, round(32 * self.scale)), max(4, round(12 * self.scale))
+        text = active[0].text
+        width_px = text_width(text, size_px, weight=700)
+        left = max((picture.shape[1] - width_px) // 2, 0)
+        top = round(picture.shape[0] * 0.13)
+        shade(picture, (left - pad, top, left + width_px + pad, top + size_px + 2 * pad), ALERT, 0.88)
+        put_text(picture, text, (left, top + pad + round(size_px * 0.86)), size_px, WHITE, weight=700)
+
+
+def boundary_px(boundary: LaneBoundary, camera: Camera) -> np.ndarray:
+    """(K, 2) pixels along a boundary, nearest first, from the picture's bottom edge to its last evidence."""
+    x_m = np.geomspace(_NEAREST_ROW_M, max(boundary.x_range_m[1], _NEAREST_ROW_M + 1.0), _LANE_STEPS)
+    px, valid = camera.px_from_ground(np.stack([x_m, boundary.y_m(x_m)], axis=-1))
+    margin_px = 2 * camera.width_px  # far outside the picture fixed-point drawing would overflow
+    return px[valid & (np.abs(px) < margin_px).all(-1)]
+
+
+def fill_polygon(picture: np.ndarray, points_px: np.ndarray, colour: str, strength: float) -> None:
+    """Blend a filled polygon (K, 2) over the picture in place; only its own rows are touched."""
+    top = int(np.clip(points_px[:, 1].min(), 0, picture.shape[0]))
+    bottom = int(np.clip(points_px[:, 1].max() + 1, 0, picture.shape[0]))
+    left = int(np.clip(points_px[:, 0].min(), 0, picture.shape[1]))
+    right = int(np.clip(points_px[:, 0].max() + 1, 0, picture.shape[1]))
+    region = picture[top:bottom, left:right]
+    if region.size:
+        overlay = region.copy()
+        cv2.fillPoly(overlay, [np.rint(points_px - (left, top)).astype(np.int32)], bgr(colour))
+        cv2.addWeighted(overlay, strength, region, 1.0 - strength, 0.0, dst=region)
+
+
+def label(tracks: Tracks, row: int) -> str:
+    """What stands on an object's box: class, distance with its standard deviation."""
+    name, x_m = CLASSES[tracks.class_id[row]], tracks.xy_m[row, 0]
+    if name.startswith("traffic"):
+        return ""
+    if not np.isfinite(x_m):
+        return name
+    return f"{name} {x_m:.0f} m ±{max(np.sqrt(tracks.cov[row, 0, 0]), 0.1):.1f}"
+
+
+def status_lines(result: FrameResult) -> list[str]:
+    """Own speed, lead vehicle, place in the lane, as far as they are known."""
+    tracks, lanes, ego = result.tracks, result.lanes, result.ego
+    speed = f"{3.6 * ego.speed_mps:.0f} km/h" if np.isfinite(ego.speed_mps) else "speed unknown"
+    lines = [speed]
+    places = lane_positions(tracks.xy_m, lanes)
+    ahead = (places.index == 0) & (tracks.xy_m[:, 0] > 0) & (tracks.state != TrackState.TENTATIVE)
+    ahead &= np.array([not CLASSES[c].startswith("traffic") for c in tracks.class_id], dtype=bool)
+    if ahead.any():
+        lead = int(np.flatnonzero(ahead)[np.argmin(tracks.xy_m[ahead, 0])])
+        collision = f"  TTC {tracks.ttc_s[lead]:.1f} s" if tracks.ttc_s[lead] < 10 else ""
+        lines.append(f"ahead {tracks.xy_m[lead, 0]:.0f} m{collision}")
+    if np.isfinite(lanes.offset_m):
+        side = "left" if lanes.offset_m > 0 else "right"
+        lines.append(f"lane {abs(lanes.offset_m):.2f} m {side}")
+    else:
+        lines.append("no lane")
+    return lines

@@ -1,0 +1,156 @@
+"""The road from above, to scale: the warped picture, lanes, objects with their uncertainty, trails, predictions."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, PANEL, WHITE, bgr, put_text
+from app.types import FrameResult
+from geometry.birdseye import BirdsEyeView
+from geometry.camera import Camera
+from perception.types import LaneBoundary
+from tracking.types import Tracks
+
+_REACH_M = 60.0
+_BEHIND_M = 4.0
+_HALF_WIDTH_M = 12.0
+_PREDICT_S = 2.0
+_OWN_CAR_M = (4.6, 1.8)  # length and width of a mid-size car
+_POSE_STEP_RAD = math.radians(0.1)  # a new remap for less would not show
+_SUBPIXEL_BITS = 4
+
+
+class BirdsEyePanel:
+    """Draws the panel beside the picture; north is the direction of travel."""
+
+    def __init__(self, height_px: int) -> None:
+        self.scale_px_per_m = height_px / (_REACH_M + _BEHIND_M)
+        self.size_px = (round(2 * _HALF_WIDTH_M * self.scale_px_per_m), height_px)
+        self._view: BirdsEyeView | None = None
+        self._view_pose: tuple[float, ...] = ()
+
+    def draw(
+        self, bgr_image: np.ndarray, result: FrameResult, camera: Camera, trails: list[np.ndarray], alert: np.ndarray
+    ) -> np.ndarray:
+        """(h, w, 3) panel. ``trails``: (K, 2) vehicle metres of this frame, one a track; ``alert``: (N,) bool."""
+        panel = self._ground(bgr_image, camera)
+        self._rings(panel)
+        for boundary in result.lanes.boundaries:
+            self._boundary(panel, boundary, boundary in (result.lanes.left, result.lanes.right))
+        for trail, class_id in zip(trails, result.tracks.class_id, strict=True):
+            if len(trail) > 1:
+                self._polyline(panel, trail, CLASS_COLOURS[class_id], 1)
+        self._objects(panel, result, alert)
+        self._own_car(panel)
+        return panel
+
+    def px_from_vehicle(self, xy_m: np.ndarray) -> np.ndarray:
+        """(..., 2) panel pixels of vehicle metres."""
+        width_px, height_px = self.size_px
+        x_px = width_px / 2 - xy_m[..., 1] * self.scale_px_per_m
+        y_px = height_px - (xy_m[..., 0] + _BEHIND_M) * self.scale_px_per_m
+        return np.stack([x_px, y_px], axis=-1) - 0.5
+
+    # -- parts ------------------------------------------------------------------------------------------------
+
+    def _ground(self, bgr_image: np.ndarray, camera: Camera) -> np.ndarray:
+        pose = (camera.pitch_rad, camera.yaw_rad, camera.roll_rad, camera.height_m)
+        if self._view is None or max(abs(a - b) for a, b in zip(pose, self._view_pose, strict=True)) > _POSE_STEP_RAD:
+            metres_per_px = 1.0 / self.scale_px_per_m
+            self._view = BirdsEyeView(
+                camera,
+                x_range_m=(-_BEHIND_M, _REACH_M),
+                y_range_m=(-_HALF_WIDTH_M, _HALF_WIDTH_M),
+                metres_per_px=(metres_per_px, metres_per_px),
+            )
+            self._view_pose = pose
+        width_px, height_px = self.size_px
+        warped = self._view.warp(bgr_image)
+        if warped.shape[:2] != (height_px, width_px):
+            warped = cv2.resize(warped, self.size_px)
+        panel = np.empty((height_px, width_px, 3), np.uint8)
+        panel[:] = bgr(PANEL)
+        return cv2.addWeighted(warped, 0.45, panel, 0.75, 0.0, dst=panel)
+
+    def _rings(self, panel: np.ndarray) -> None:
+        size_px = max(9, round(panel.shape[0] / 55))
+        origin = self._fixed(np.zeros(2))
+        for distance_m in range(10, int(_REACH_M) + 1, 10):
+            radius = round(distance_m * self.scale_px_per_m * (1 << _SUBPIXEL_BITS))
+            cv2.circle(panel, origin, radius, (86, 80, 76), 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+            _, y_px = self.px_from_vehicle(np.array([distance_m, 0.0]))
+            put_text(panel, f"{distance_m} m", (4, round(float(y_px)) + size_px), size_px, "#9AA3AB")
+
+    def _boundary(self, panel: np.ndarray, boundary: LaneBoundary, ego: bool) -> None:
+        x_m = np.linspace(max(boundary.x_range_m[0], -_BEHIND_M), min(boundary.x_range_m[1], _REACH_M), 24)
+        if x_m[-1] <= x_m[0]:
+            return
+        points = np.stack([x_m, boundary.y_m(x_m)], axis=-1)
+        colour = EGO_LANE if ego else OTHER_LANE
+        if boundary.kind == "dashed":
+            for piece in points.reshape(-1, 2, 2):
+                self._polyline(panel, piece, colour, 2)
+        else:
+            self._polyline(panel, points, colour, 2)
+
+    def _objects(self, panel: np.ndarray, result: FrameResult, alert: np.ndarray) -> None:
+        tracks = result.tracks
+        shown = np.isfinite(tracks.xy_m).all(1) & (tracks.xy_m[:, 0] < _REACH_M + 5)
+        outlines, ahead = footprints(tracks), self._predictions(result)
+        for row in np.flatnonzero(shown):
+            colour = ALERT if alert[row] else CLASS_COLOURS[tracks.class_id[row]]
+            if np.isfinite(ahead[row]).all():
+                self._polyline(panel, np.stack([tracks.xy_m[row], ahead[row]]), colour, 1)
+            self._ellipse(panel, tracks.xy_m[row], tracks.cov[row, :2, :2], colour)
+            cv2.fillPoly(panel, [self._fixed(outlines[row])], bgr(colour), cv2.LINE_AA, _SUBPIXEL_BITS)
+
+    def _predictions(self, result: FrameResult) -> np.ndarray:
+        """(N, 2) where objects will be in 2 s as seen from the vehicle, if all goes on as now."""
+        tracks, speed_mps = result.tracks, result.ego.speed_mps
+        own = np.where(tracks.absolute[:, None], np.array([speed_mps, 0.0]), 0.0)
+        return tracks.xy_m + _PREDICT_S * (tracks.v_mps - own)
+
+    def _ellipse(self, panel: np.ndarray, xy_m: np.ndarray, cov_m2: np.ndarray, colour: str) -> None:
+        """Two sigma."""
+        if not np.isfinite(cov_m2).all():
+            return
+        variance, axes = np.linalg.eigh(cov_m2)
+        half_px = 2.0 * np.sqrt(np.maximum(variance, 0.0)) * self.scale_px_per_m
+        # the panel's x is -y of the vehicle, its y is -x
+        angle_deg = math.degrees(math.atan2(-axes[0, 1], -axes[1, 1]))
+        if 1.0 < half_px.max() < 4 * panel.shape[0]:
+            centre = tuple(float(v) for v in self.px_from_vehicle(xy_m))
+            cv2.ellipse(panel, (centre, (2 * half_px[1], 2 * half_px[0]), angle_deg), bgr(colour), 1, cv2.LINE_AA)
+
+    def _own_car(self, panel: np.ndarray) -> None:
+        length_m, width_m = _OWN_CAR_M
+        corners = np.array(
+            [[0.0, -width_m / 2], [0.0, width_m / 2], [-length_m, width_m / 2], [-length_m, -width_m / 2]]
+        )
+        cv2.fillPoly(panel, [self._fixed(corners)], bgr(WHITE), cv2.LINE_AA, _SUBPIXEL_BITS)
+
+    def _polyline(self, panel: np.ndarray, xy_m: np.ndarray, colour: str, thickness_px: int) -> None:
+        cv2.polylines(panel, [self._fixed(xy_m)], False, bgr(colour), thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+    def _fixed(self, xy_m: np.ndarray) -> np.ndarray:
+        """Fixed-point panel pixels, as OpenCV's drawing wants them for places between pixels."""
+        px = np.nan_to_num(self.px_from_vehicle(xy_m)) * (1 << _SUBPIXEL_BITS)
+        return np.clip(np.rint(px), -(1 << 24), 1 << 24).astype(np.int32)
+
+
+def footprints(tracks: Tracks) -> np.ndarray:
+    """(N, 4, 2) corners on the road: the nearest face is centred at ``xy_m``, the body lies behind it."""
+    width_m = np.nan_to_num(tracks.size_m[:, 1], nan=1.8)
+    length_m = np.nan_to_num(tracks.size_m[:, 2], nan=4.2)
+    yaw_rad = np.nan_to_num(tracks.yaw_rad)
+    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+    half_x = np.abs(cos) * length_m / 2 + np.abs(sin) * width_m / 2
+    centre = tracks.xy_m + np.stack([half_x, np.zeros_like(half_x)], axis=-1)
+    along = np.stack([cos, sin], axis=-1) * (length_m / 2)[:, None]
+    across = np.stack([-sin, cos], axis=-1) * (width_m / 2)[:, None]
+    return np.stack(
+        [centre + along + across, centre + along - across, centre - along - across, centre - along + across], axis=1
+    )
