@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,8 +10,9 @@ import numpy as np
 
 from geometry.errors import InputError
 from perception.heads import MODELS, Candidates, Outputs, Query, choose
+from perception.metadata import read_metadata
 from perception.nms import NMS_IOU, nms
-from perception.preprocess import Fit, Preprocess, check_picture, size_for
+from perception.preprocess import GREY, Fit, Preprocess, check_picture, size_for
 from perception.session import Session, TensorSpec, open_session
 from perception.types import CLASSES, Detections
 from perception.vocabulary import COCO_NAMES, road_class, road_classes
@@ -24,8 +22,8 @@ SHARED_MODELS = Path(__file__).parents[2] / "shared" / "models"
 """Material for developing, beside the checkout; never part of the product."""
 STAND_IN = "nanodet_plus_m.onnx"
 
-DEFAULT_BUDGET_PX = 640 * 384
-"""Input pixels of a network that leaves its size open and says nothing of it: 16:9 becomes 640x384."""
+USUAL_SIZE = (640, 384)
+"""Sets the cost of a network that leaves its input size open and says nothing of it."""
 MOST_CANDIDATES = 1000
 """Suppression looks at so many best boxes at most; a busy frame has some hundred at the usual thresholds."""
 
@@ -124,13 +122,17 @@ class Detector:
     def __init__(self, session: Session, config: DetectorConfig | None = None, *, notice: str = "") -> None:
         self._session = session
         self._config = config or DetectorConfig()
+        self._name = session.path.name
         self.notice = "; ".join(text for text in (notice, session.notice) if text)
+        self._sha256 = hashlib.sha256(session.path.read_bytes()).hexdigest()
         self._image_input = _image_input(session)
         self._static_size = _static_size(session, self._image_input, self._config.input_size)
-        self._budget_px, self._stride_px = _budget(session)
         self._sizes: dict[tuple[int, int], tuple[int, int]] = {}
-        self._sha256 = hashlib.sha256(session.path.read_bytes()).hexdigest()
-        self._plan = self._settle()
+        try:
+            self._metadata = read_metadata(session.metadata)
+            self._plan = self._settle()
+        except InputError as error:
+            raise _named(self._name, error) from error
 
     @property
     def description(self) -> dict[str, str]:
@@ -141,15 +143,15 @@ class Detector:
             size = ", ".join(sorted({f"{w}x{h}" for w, h in self._sizes.values()})) or "follows the frame"
         told = {
             "name": self._session.path.stem,
-            "file": self._session.path.name,
+            "file": self._name,
             "sha256": self._sha256,
             "provider": self._session.provider,
             "head": self._plan.head,
             "input_size": size,
+            "version": self._metadata.version,
+            "notice": self.notice,
         }
-        if "roadlens.version" in self._session.metadata:
-            told["version"] = self._session.metadata["roadlens.version"]
-        return told | ({"notice": self.notice} if self.notice else {})
+        return {key: value for key, value in told.items() if value}
 
     @property
     def session(self) -> Session:
@@ -183,8 +185,10 @@ class Detector:
         query = Query(size_px, len(plan.classes), float(plan.thresholds.min()), plan.wanted)
         try:
             found = MODELS[plan.head].decode(outputs, query)
+            if not np.isfinite(found.xyxy).all():
+                raise InputError("the network's boxes hold NaN or infinity; the file is damaged")
         except InputError as error:
-            raise InputError(f"{self._session.path.name}: {error}") from error
+            raise _named(self._name, error) from error
         return self._suppress(found, placed)
 
     def input_size(self, image_size_px: tuple[int, int]) -> tuple[int, int]:
@@ -192,12 +196,14 @@ class Detector:
         if self._static_size:
             return self._static_size
         if image_size_px not in self._sizes:
-            self._sizes[image_size_px] = size_for(image_size_px, self._budget_px, self._stride_px)
+            self._sizes[image_size_px] = self._follow(image_size_px)
         return self._sizes[image_size_px]
 
+    def _follow(self, image_size_px: tuple[int, int]) -> tuple[int, int]:
+        width, height = self._metadata.input_size or USUAL_SIZE
+        return size_for(image_size_px, width * height, self._metadata.stride)
+
     def _suppress(self, found: Candidates, placed: Fit) -> Detections:
-        if not np.isfinite(found.xyxy).all():
-            raise InputError(f"{self._session.path.name} gave boxes with NaN or infinity; the file is damaged")
         class_id = self._plan.road[found.label]
         over = found.score >= self._plan.thresholds[class_id]
         boxes = placed.boxes_to_image(found.xyxy)
@@ -213,7 +219,7 @@ class Detector:
         blob, placed = preprocess(bgr, size_px, np.dtype(self._image_input.dtype))
         width, height = size_px
         # Asked with the size of the input itself, every family answers in its pixels, and one inverse serves all.
-        sides = {
+        sides: dict[str, np.ndarray] = {
             "orig_target_sizes": np.array([[width, height]], np.int64),
             "im_shape": np.array([[height, width]], np.float32),
             "scale_factor": np.ones((1, 2), np.float32),
@@ -223,91 +229,74 @@ class Detector:
 
     def _settle(self) -> _Plan:
         """Run one grey picture, so that shapes are those the network really gives, and choose the head by them."""
-        name, metadata, config = self._session.path.name, self._session.metadata, self._config
-        size_px = self._static_size or size_for((16, 9), self._budget_px, self._stride_px)
-        grey = np.full((size_px[1], size_px[0], 3), 114, np.uint8)
+        config, told = self._config, self._metadata
+        size_px = self._static_size or self._follow((16, 9))
+        grey = np.full((size_px[1], size_px[0], 3), GREY, np.uint8)
         outputs = self._session.run(self._feeds(grey, size_px, config.preprocess or Preprocess())[0])
-        classes = config.classes or _class_names(metadata, name)
-        head = config.head or metadata.get("roadlens.head")
-        if head is not None and head not in MODELS:
-            raise InputError(f"{name}: head is {head!r}; must be one of {', '.join(MODELS)}")
-        try:
-            head = head or choose([s.name for s in self._session.inputs], outputs, size_px, classes and len(classes))
-            classes = _settle_classes(head, outputs, classes)
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from error
+        names = config.classes or told.classes
+        head = config.head or told.head
+        if head is None:
+            inputs = [spec.name for spec in self._session.inputs]
+            head = choose(inputs, outputs, size_px, len(names) if names else None)
+        elif head not in MODELS:
+            raise InputError(f"head is {head!r}; must be one of {', '.join(MODELS)}")
+        classes, road = _settle_classes(head, outputs, names)
+        _try_head(head, outputs, Query(size_px, len(classes), -1.0, np.flatnonzero(road >= 0)))
         family = MODELS[head]
-        preprocess = config.preprocess or _preprocess(metadata, family.preprocess, name)
-        plan = _Plan(head, preprocess, classes, self._thresholds(family.score_threshold), road_classes(classes))
-        query = Query(size_px, len(classes), -1.0, plan.wanted)  # every anchor, so that every array is used
-        try:
-            family.decode(outputs, query)
-        except (ValueError, IndexError, StopIteration) as error:  # arrays that do not unpack, broadcast or index
-            shapes = ", ".join(f"{key} {array.shape}" for key, array in outputs.items())
-            raise InputError(f"{name}: outputs {shapes} do not fit the head {head} ({error})") from error
-        return plan
-
-    def _thresholds(self, usual: float) -> np.ndarray:
-        """(classes of the vocabulary,) least scores."""
-        if self._config.score_threshold is not None:
-            if not 0 <= self._config.score_threshold < 1:
-                raise InputError(f"score threshold is {self._config.score_threshold}; must be 0 or more and below 1")
-            return np.full(len(CLASSES), self._config.score_threshold)
-        told = _json(self._session.metadata, "roadlens.score_threshold", self._session.path.name)
-        thresholds = np.full(len(CLASSES), usual if told is None or isinstance(told, dict) else float(told))
-        for key, value in (told if isinstance(told, dict) else {}).items():
-            if road_class(key) >= 0:
-                thresholds[road_class(key)] = float(value)
-        return thresholds
+        thresholds = _thresholds(config.score_threshold, told.score_threshold, family.score_threshold)
+        return _Plan(
+            head, config.preprocess or replace(family.preprocess, **told.preprocess), classes, thresholds, road
+        )
 
 
-def _json(metadata: Mapping[str, str], key: str, name: str) -> object:
-    if key not in metadata:
-        return None
+def _named(name: str, error: InputError) -> InputError:
+    text = str(error)
+    return error if text.startswith(name) else InputError(f"{name}: {text}")
+
+
+def _try_head(head: str, outputs: Outputs, query: Query) -> None:
+    """Decode every anchor once, so that arrays that do not fit together are found when the file is opened."""
     try:
-        return json.loads(metadata[key])
-    except ValueError as error:
-        raise InputError(f"{name}: metadata {key} is {metadata[key]!r}, no JSON; export the model again") from error
+        MODELS[head].decode(outputs, query)
+    except (ValueError, IndexError, StopIteration) as error:  # arrays that do not unpack, broadcast or index
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"outputs {_shapes(outputs)} do not fit the head {head} ({error})") from error
 
 
-_NAME_PAIR = re.compile(r"""(\d+)\s*:\s*(?:'([^']*)'|"([^"]*)")""")
+def _shapes(outputs: Outputs) -> str:
+    return ", ".join(f"{name} {array.shape}" for name, array in outputs.items())
 
 
-def _class_names(metadata: Mapping[str, str], name: str) -> tuple[str, ...] | None:
-    """Names in ``roadlens.classes`` (a JSON list) or, as Ultralytics writes them, in ``names`` ({0: 'person', ...})."""
-    told = _json(metadata, "roadlens.classes", name)
-    if isinstance(told, list) and told and all(isinstance(item, str) for item in told):
-        return tuple(told)
-    if told is not None:
-        raise InputError(f"{name}: metadata roadlens.classes is {told!r}; must be a JSON list of names")
-    pairs = {int(index): single or double for index, single, double in _NAME_PAIR.findall(metadata.get("names", ""))}
-    if sorted(pairs) != list(range(len(pairs))):
-        raise InputError(f"{name}: metadata names has indices {sorted(pairs)}; must count from 0")
-    return tuple(pairs[index] for index in range(len(pairs))) or None
-
-
-def _settle_classes(head: str, outputs: Outputs, names: tuple[str, ...] | None) -> tuple[str, ...]:
-    count_of = MODELS[head].class_count
-    count = count_of(outputs) if count_of else None
+def _settle_classes(head: str, outputs: Outputs, names: tuple[str, ...] | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """Class names in column order, and the road class of each."""
+    try:
+        count_of = MODELS[head].class_count
+        count = count_of(outputs) if count_of else None
+    except (ValueError, IndexError) as error:
+        raise InputError(f"outputs {_shapes(outputs)} do not fit the head {head} ({error})") from error
     if names is None:
         if count not in (None, len(COCO_NAMES)):
-            raise InputError(f"{count} classes without names in the file; name them (80 would be taken for COCO's)")
-        return COCO_NAMES
-    if count is not None and head != "nanodet-plus" and count != len(names):
+            raise InputError(f"head {head} shows {count} classes, but the file has no names (80 would be COCO's)")
+        names = COCO_NAMES
+    elif count is not None and head != "nanodet-plus" and count != len(names):
         raise InputError(f"head {head} shows {count} classes, but {len(names)} names are given")
-    if not (road_classes(names) >= 0).any():
+    road = road_classes(names)
+    if not (road >= 0).any():
         raise InputError(f"none of its classes ({', '.join(names[:5])}, ...) is of the road: {', '.join(CLASSES)}")
-    return names
+    return names, road
 
 
-def _preprocess(metadata: Mapping[str, str], usual: Preprocess, name: str) -> Preprocess:
-    """The family's, changed by what ``roadlens.preprocess`` (a JSON object of Preprocess fields) tells."""
-    told = _json(metadata, "roadlens.preprocess", name)
-    if told is None:
-        return usual
-    if not isinstance(told, dict) or not set(told) <= {"fit", "rgb", "mean", "std", "pad"}:
-        raise InputError(f"{name}: metadata roadlens.preprocess is {told!r}; may hold fit, rgb, mean, std and pad")
-    return replace(usual, **{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()})
+def _thresholds(asked: float | None, told: float | dict[str, float] | None, usual: float) -> np.ndarray:
+    """(classes of the vocabulary,) least scores: those asked for, else the file's, else the family's."""
+    if asked is not None:
+        if not 0 <= asked < 1:
+            raise InputError(f"score threshold is {asked}; must be 0 or more and below 1")
+        return np.full(len(CLASSES), asked)
+    if not isinstance(told, dict):
+        return np.full(len(CLASSES), usual if told is None else told)
+    by_class = {road_class(name): value for name, value in told.items()}
+    return np.array([by_class.get(index, usual) for index in range(len(CLASSES))])
 
 
 def _image_input(session: Session) -> TensorSpec:
@@ -340,13 +329,3 @@ def _static_size(session: Session, picture: TensorSpec, asked: tuple[int, int] |
             )
         return width, height
     return asked
-
-
-def _budget(session: Session) -> tuple[int, int]:
-    told = _json(session.metadata, "roadlens.input_size", session.path.name)
-    stride = _json(session.metadata, "roadlens.stride", session.path.name)
-    if told is None:
-        return DEFAULT_BUDGET_PX, 32
-    if not isinstance(told, list) or len(told) != 2 or not all(isinstance(side, int) and side > 0 for side in told):
-        raise InputError(f"{session.path.name}: metadata roadlens.input_size is {told!r}; must be [width, height]")
-    return told[0] * told[1], stride if isinstance(stride, int) and stride > 0 else 32

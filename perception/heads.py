@@ -163,7 +163,7 @@ def ppyoloe(outputs: Outputs, query: Query) -> Candidates:
 
 
 def detr(outputs: Outputs, query: Query) -> Candidates:
-    """Labels, boxes (edges, in input pixels since that size is given as the target) and scores, with or without batch."""
+    """Labels, boxes and scores, with or without a batch axis; in input pixels, since that size is given as target."""
     arrays = {
         name: np.squeeze(array, 0) if array.ndim > 1 and len(array) == 1 else array for name, array in outputs.items()
     }
@@ -308,7 +308,8 @@ def choose(inputs: Sequence[str], outputs: Outputs, size_px: tuple[int, int], cl
     if found is None:
         listed = ", ".join(f"{name} {shape}" for name, shape in zip(outputs, shapes, strict=True))
         raise InputError(
-            f"outputs {listed} for an input of {size_px[0]}x{size_px[1]} fit no known head; name one: {', '.join(MODELS)}"
+            f"outputs {listed} for an input of {size_px[0]}x{size_px[1]} fit no known head; "
+            f"name one: {', '.join(MODELS)}"
         )
     return found
 
