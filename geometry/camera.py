@@ -116,9 +116,12 @@ class Camera:
             (..., 2) pixels, NaN where invalid, and (...) bool: in front of the camera and inside the domain of the
             lens model (not necessarily inside the picture).
         """
-        xp = array_namespace(points_vehicle)
-        pose = self._like(self.camera_from_vehicle, points_vehicle)
-        points_camera = points_vehicle @ pose[:3, :3].T + pose[:3, 3]
+        pose = self.constant(self.camera_from_vehicle, points_vehicle)
+        return self.project_camera(points_vehicle @ pose[:3, :3].T + pose[:3, 3])
+
+    def project_camera(self, points_camera: Array) -> tuple[Array, Array]:
+        """Pixels of points (..., 3) in the camera frame; see ``project``."""
+        xp = array_namespace(points_camera)
         depth = points_camera[..., 2]
         valid = depth > _MIN_DEPTH_M
         safe = xp.where(valid, depth, xp.ones_like(depth))
@@ -141,7 +144,7 @@ class Camera:
         xy, valid = self.normalised(px)
         direction = xp.concat([xy, xp.ones_like(xy[..., :1])], axis=-1)
         direction = direction / xp.sqrt(xp.sum(direction * direction, axis=-1, keepdims=True))
-        return direction @ self._like(self.vehicle_from_camera_rotation, px).T, valid
+        return direction @ self.constant(self.vehicle_from_camera_rotation, px).T, valid
 
     def ground_from_px(self, px: Array) -> tuple[Array, Array]:
         """Road points under pixels, the road being the plane z = 0.
@@ -226,7 +229,8 @@ class Camera:
         return replace(self, distortion=IDEAL)
 
     @staticmethod
-    def _like(matrix: np.ndarray, array: Array) -> Array:
+    def constant(matrix: np.ndarray, array: Array) -> Array:
+        """A matrix of this camera as the same kind of array, on the same device, as the caller's."""
         xp = array_namespace(array)
         device = getattr(array, "device", None)
         kwargs = {} if device is None or isinstance(array, np.ndarray) else {"device": device}
