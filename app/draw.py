@@ -6,6 +6,7 @@ Drawing only consumes a ``FrameResult``; nothing here computes what the records 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -45,23 +46,22 @@ class Painter:
         """(h, w, 3) annotated picture, the bird's-eye panel at its right; ``camera`` as used for this frame."""
         image = np.empty((self.size_px[1], self.size_px[0], 3), np.uint8)
         width_px = frame.bgr.shape[1]
-        picture = np.ascontiguousarray(frame.bgr)
+        picture = image[:, :width_px]  # a view: what is drawn on it is drawn in place
+        picture[:] = frame.bgr
         alert = np.isin(result.tracks.track_id, [e.track_id for e in result.events if e.track_id])
         trails = self._follow(result)
         if self._panel is not None:
             image[:, width_px:] = self._panel.draw(frame.bgr, result, camera, trails, alert)
-        picture = picture.copy()
         self._lanes(picture, result.lanes, camera)
         self._tracks(picture, result.tracks, alert)
         self._status(picture, result)
         self._warning(picture, result)
-        image[:, :width_px] = picture
         return image
 
     # -- lanes ------------------------------------------------------------------------------------------------
 
     def _lanes(self, picture: np.ndarray, lanes: Lanes, camera: Camera) -> None:
-        lines = {id(b): boundary_px(b, camera) for b in lanes.boundaries}
+        lines = {id(b): px for b, px in zip(lanes.boundaries, boundaries_px(lanes.boundaries, camera), strict=True)}
         if lanes.left is not None and lanes.right is not None:
             left, right = lines[id(lanes.left)], lines[id(lanes.right)]
             if len(left) > 1 and len(right) > 1:
@@ -91,9 +91,10 @@ class Painter:
         self._labels(picture, tracks, colour_index)
 
     def _labels(self, picture: np.ndarray, tracks: Tracks, colour_index: np.ndarray) -> None:
-        """Nearest objects first; a label that would cover another one is left out."""
+        """Objects warned of first, then the nearest; a label that would cover another one is left out."""
         colours = (*CLASS_COLOURS, ALERT)
         nearness = np.where(np.isfinite(tracks.xy_m[:, 0]), tracks.xy_m[:, 0], 1e3)
+        nearness = np.where(colour_index == len(CLASS_COLOURS), 0.0, nearness)
         pad, taken = max(2, round(4 * self.scale)), np.empty((0, 4))
         for row in np.argsort(nearness):
             text = label(tracks, int(row))
@@ -152,12 +153,17 @@ class Painter:
         put_text(picture, text, (left, top + pad + round(size_px * 0.86)), size_px, WHITE, weight=700)
 
 
-def boundary_px(boundary: LaneBoundary, camera: Camera) -> np.ndarray:
-    """(K, 2) pixels along a boundary, nearest first, from the picture's bottom edge to its last evidence."""
-    x_m = np.geomspace(_NEAREST_ROW_M, max(boundary.x_range_m[1], _NEAREST_ROW_M + 1.0), _LANE_STEPS)
-    px, valid = camera.px_from_ground(np.stack([x_m, boundary.y_m(x_m)], axis=-1))
+def boundaries_px(boundaries: Sequence[LaneBoundary], camera: Camera) -> list[np.ndarray]:
+    """(K, 2) pixels along each boundary, nearest first, from the picture's bottom edge to its last evidence."""
+    if not boundaries:
+        return []
+    far_m = np.array([max(b.x_range_m[1], _NEAREST_ROW_M + 1.0) for b in boundaries])
+    x_m = np.geomspace(_NEAREST_ROW_M, far_m, _LANE_STEPS, axis=1)
+    y_m = np.stack([b.y_m(x) for b, x in zip(boundaries, x_m, strict=True)])
+    px, valid = camera.px_from_ground(np.stack([x_m, y_m], axis=-1))
     margin_px = 2 * camera.width_px  # far outside the picture fixed-point drawing would overflow
-    return px[valid & (np.abs(px) < margin_px).all(-1)]
+    valid &= (np.abs(px) < margin_px).all(-1)
+    return [line[keep] for line, keep in zip(px, valid, strict=True)]
 
 
 def fill_polygon(picture: np.ndarray, points_px: np.ndarray, colour: str, strength: float) -> None:

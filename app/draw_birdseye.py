@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, PANEL, WHITE, bgr, put_text
+from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, WHITE, bgr, put_text
 from app.types import FrameResult
 from geometry.birdseye import BirdsEyeView
 from geometry.camera import Camera
@@ -21,6 +21,7 @@ _PREDICT_S = 2.0
 _OWN_CAR_M = (4.6, 1.8)  # length and width of a mid-size car
 _POSE_STEP_RAD = math.radians(0.1)  # a new remap for less would not show
 _SUBPIXEL_BITS = 4
+_GROUND_CONTRAST, _GROUND_LIGHT = 0.45, 18.0  # the picture steps back behind what is drawn on it
 
 
 class BirdsEyePanel:
@@ -42,7 +43,7 @@ class BirdsEyePanel:
             self._boundary(panel, boundary, boundary in (result.lanes.left, result.lanes.right))
         for trail, class_id in zip(trails, result.tracks.class_id, strict=True):
             if len(trail) > 1:
-                self._polyline(panel, trail, CLASS_COLOURS[class_id], 1)
+                self._polylines(panel, [self._fixed(trail)], CLASS_COLOURS[class_id], 1)
         self._objects(panel, result, alert)
         self._own_car(panel)
         return panel
@@ -67,13 +68,10 @@ class BirdsEyePanel:
                 metres_per_px=(metres_per_px, metres_per_px),
             )
             self._view_pose = pose
-        width_px, height_px = self.size_px
         warped = self._view.warp(bgr_image)
-        if warped.shape[:2] != (height_px, width_px):
+        if warped.shape[1::-1] != self.size_px:
             warped = cv2.resize(warped, self.size_px)
-        panel = np.empty((height_px, width_px, 3), np.uint8)
-        panel[:] = bgr(PANEL)
-        return cv2.addWeighted(warped, 0.45, panel, 0.75, 0.0, dst=panel)
+        return cv2.convertScaleAbs(warped, alpha=_GROUND_CONTRAST, beta=_GROUND_LIGHT)
 
     def _rings(self, panel: np.ndarray) -> None:
         size_px = max(9, round(panel.shape[0] / 55))
@@ -88,42 +86,34 @@ class BirdsEyePanel:
         x_m = np.linspace(max(boundary.x_range_m[0], -_BEHIND_M), min(boundary.x_range_m[1], _REACH_M), 24)
         if x_m[-1] <= x_m[0]:
             return
-        points = np.stack([x_m, boundary.y_m(x_m)], axis=-1)
-        colour = EGO_LANE if ego else OTHER_LANE
-        if boundary.kind == "dashed":
-            for piece in points.reshape(-1, 2, 2):
-                self._polyline(panel, piece, colour, 2)
-        else:
-            self._polyline(panel, points, colour, 2)
+        points = self._fixed(np.stack([x_m, boundary.y_m(x_m)], axis=-1))
+        pieces = list(points.reshape(-1, 2, 2)) if boundary.kind == "dashed" else [points]
+        self._polylines(panel, pieces, EGO_LANE if ego else OTHER_LANE, 2)
 
     def _objects(self, panel: np.ndarray, result: FrameResult, alert: np.ndarray) -> None:
         tracks = result.tracks
         shown = np.isfinite(tracks.xy_m).all(1) & (tracks.xy_m[:, 0] < _REACH_M + 5)
-        outlines, ahead = footprints(tracks), self._predictions(result)
-        for row in np.flatnonzero(shown):
-            colour = ALERT if alert[row] else CLASS_COLOURS[tracks.class_id[row]]
-            if np.isfinite(ahead[row]).all():
-                self._polyline(panel, np.stack([tracks.xy_m[row], ahead[row]]), colour, 1)
-            self._ellipse(panel, tracks.xy_m[row], tracks.cov[row, :2, :2], colour)
-            cv2.fillPoly(panel, [self._fixed(outlines[row])], bgr(colour), cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def _predictions(self, result: FrameResult) -> np.ndarray:
-        """(N, 2) where objects will be in 2 s as seen from the vehicle, if all goes on as now."""
-        tracks, speed_mps = result.tracks, result.ego.speed_mps
-        own = np.where(tracks.absolute[:, None], np.array([speed_mps, 0.0]), 0.0)
-        return tracks.xy_m + _PREDICT_S * (tracks.v_mps - own)
-
-    def _ellipse(self, panel: np.ndarray, xy_m: np.ndarray, cov_m2: np.ndarray, colour: str) -> None:
-        """Two sigma."""
-        if not np.isfinite(cov_m2).all():
+        tracks, alert = tracks[shown], alert[shown]
+        if not len(tracks):
             return
-        variance, axes = np.linalg.eigh(cov_m2)
-        half_px = 2.0 * np.sqrt(np.maximum(variance, 0.0)) * self.scale_px_per_m
+        colours = [ALERT if hot else CLASS_COLOURS[c] for hot, c in zip(alert, tracks.class_id, strict=True)]
+        outlines = self._fixed(footprints(tracks))
+        paths = self._fixed(np.stack([tracks.xy_m, predictions(tracks, result.ego.speed_mps)], axis=1))
+        self._ellipses(panel, tracks, colours)
+        for outline, path, colour in zip(outlines, paths, colours, strict=True):
+            self._polylines(panel, [path], colour, 1)
+            cv2.fillPoly(panel, [outline], bgr(colour), cv2.LINE_AA, _SUBPIXEL_BITS)
+
+    def _ellipses(self, panel: np.ndarray, tracks: Tracks, colours: list[str]) -> None:
+        """Two sigma of each position."""
+        variance, axes = np.linalg.eigh(np.nan_to_num(tracks.cov[:, :2, :2]))
+        axes_px = 4.0 * np.sqrt(np.maximum(variance, 0.0)) * self.scale_px_per_m
         # the panel's x is -y of the vehicle, its y is -x
-        angle_deg = math.degrees(math.atan2(-axes[0, 1], -axes[1, 1]))
-        if 1.0 < half_px.max() < 4 * panel.shape[0]:
-            centre = tuple(float(v) for v in self.px_from_vehicle(xy_m))
-            cv2.ellipse(panel, (centre, (2 * half_px[1], 2 * half_px[0]), angle_deg), bgr(colour), 1, cv2.LINE_AA)
+        angle_deg = np.degrees(np.arctan2(-axes[:, 0, 1], -axes[:, 1, 1]))
+        centres = self.px_from_vehicle(tracks.xy_m)
+        for row in np.flatnonzero((axes_px[:, 1] > 3.0) & (axes_px[:, 1] < 4 * panel.shape[0])):
+            box = (centres[row].tolist(), (axes_px[row, 1], axes_px[row, 0]), angle_deg[row])
+            cv2.ellipse(panel, box, bgr(colours[row]), 1, cv2.LINE_AA)
 
     def _own_car(self, panel: np.ndarray) -> None:
         length_m, width_m = _OWN_CAR_M
@@ -132,13 +122,22 @@ class BirdsEyePanel:
         )
         cv2.fillPoly(panel, [self._fixed(corners)], bgr(WHITE), cv2.LINE_AA, _SUBPIXEL_BITS)
 
-    def _polyline(self, panel: np.ndarray, xy_m: np.ndarray, colour: str, thickness_px: int) -> None:
-        cv2.polylines(panel, [self._fixed(xy_m)], False, bgr(colour), thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+    def _polylines(self, panel: np.ndarray, lines: list[np.ndarray], colour: str, thickness_px: int) -> None:
+        cv2.polylines(panel, lines, False, bgr(colour), thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def _fixed(self, xy_m: np.ndarray) -> np.ndarray:
-        """Fixed-point panel pixels, as OpenCV's drawing wants them for places between pixels."""
-        px = np.nan_to_num(self.px_from_vehicle(xy_m)) * (1 << _SUBPIXEL_BITS)
-        return np.clip(np.rint(px), -(1 << 24), 1 << 24).astype(np.int32)
+        """Fixed-point panel pixels (int32), as OpenCV's drawing wants them for places between pixels."""
+        px = self.px_from_vehicle(xy_m) * (1 << _SUBPIXEL_BITS)
+        return np.rint(np.clip(px, -(1 << 20), 1 << 20)).astype(np.int32)
+
+
+def predictions(tracks: Tracks, own_speed_mps: float) -> np.ndarray:
+    """(N, 2) where objects will be in 2 s as seen from the vehicle if all goes on as now; unknown: where they are."""
+    own = np.zeros_like(tracks.v_mps)
+    own[tracks.absolute, 0] = own_speed_mps
+    moved = tracks.xy_m + _PREDICT_S * (tracks.v_mps - own)
+    known = np.isfinite(moved).all(axis=1, keepdims=True)
+    return np.where(known, moved, tracks.xy_m)
 
 
 def footprints(tracks: Tracks) -> np.ndarray:

@@ -1,0 +1,127 @@
+"""Pictures: what is drawn is where the numbers say, the input stays untouched, every size works."""
+
+import numpy as np
+import pytest
+
+from app.draw import Painter, boundaries_px, label, status_lines
+from app.draw_birdseye import BirdsEyePanel, footprints, predictions
+from app.palette import ALERT, CLASS_COLOURS, bgr, shade, text_width
+from app.types import CameraPose, Event, EventKind, FrameResult
+from geometry.camera import Camera
+from geometry.types import GroundPoints
+from perception.types import CLASS_ID, Detections, Frame, LaneBoundary, Lanes
+from tracking.types import EgoMotion, Tracks, TrackState
+
+
+def camera(width_px: int = 640, height_px: int = 360) -> Camera:
+    return Camera(
+        width_px, height_px, width_px * 0.9, width_px * 0.9, width_px / 2, height_px / 2, 1.4, 0.02, 0.03, 0.01
+    )
+
+
+def tracks(count: int = 2, **given: object) -> Tracks:
+    xy_m = np.stack([np.linspace(12, 40, count), np.linspace(-2, 2, count)], axis=-1)
+    box = np.array([200.0, 150.0, 260.0, 200.0]) + np.arange(count)[:, None] * np.array([120.0, 10.0, 120.0, 10.0])
+    base = {
+        "track_id": np.arange(count) + 1, "class_id": np.full(count, CLASS_ID["car"]),
+        "state": np.full(count, TrackState.CONFIRMED), "score": np.full(count, 0.9), "xyxy_px": box, "xy_m": xy_m,
+        "v_mps": np.tile([10.0, 0.0], (count, 1)), "cov": np.tile(np.diag([4.0, 0.25, 1.0, 1.0]), (count, 1, 1)),
+        "size_m": np.tile([1.5, 1.8, 4.2], (count, 1)), "yaw_rad": np.zeros(count), "ttc_s": np.full(count, np.inf),
+        "ttc_low_s": np.full(count, np.inf), "ttc_high_s": np.full(count, np.inf), "age_s": np.ones(count),
+        "unseen_s": np.zeros(count), "detection": np.arange(count), "absolute": np.ones(count, bool),
+    }  # fmt: skip
+    return Tracks(**{**base, **given})
+
+
+def result(seen: Tracks, lanes: Lanes = Lanes(), events: tuple[Event, ...] = ()) -> FrameResult:
+    ego = EgoMotion(speed_mps=10.0, source="given")
+    pose = CameraPose(1.4, 0.02, 0.03, 0.01)
+    return FrameResult(0, 1.0, Detections.empty(), GroundPoints.empty(), seen, lanes, ego, pose, events)
+
+
+def has_colour(image: np.ndarray, colour: str) -> np.ndarray:
+    return (image == np.array(bgr(colour), np.uint8)).all(-1)
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1242, 375), (320, 240), (64, 48), (1280, 720)])
+def test_every_size_draws_and_the_frame_stays_untouched(size: tuple[int, int]) -> None:
+    picture = np.full((size[1], size[0], 3), 90, np.uint8)
+    painter = Painter(*size)
+    out = painter.draw(Frame(0, 1.0, picture), result(tracks()), camera(*size))
+    assert out.shape == (painter.size_px[1], painter.size_px[0], 3)
+    assert (picture == 90).all()
+    assert (out[:, : size[0]] != 90).any()
+
+
+def test_boxes_are_drawn_at_their_pixels_in_their_colour_and_alerts_in_the_alert_colour() -> None:
+    warning = Event(EventKind.FORWARD_COLLISION, "active", 1.0, 0.5, track_id=2, text="car ahead")
+    picture = np.zeros((360, 640, 3), np.uint8)
+    out = Painter(640, 360).draw(Frame(0, 1.0, picture), result(tracks(), events=(warning,)), camera())
+    assert has_colour(out[195:205, 205:255], CLASS_COLOURS[CLASS_ID["car"]]).any()
+    assert has_colour(out[205:215, 325:375], ALERT).any()
+    assert not has_colour(out[195:205, 205:255], ALERT).any()
+
+
+def test_tentative_tracks_are_not_shown() -> None:
+    picture = np.zeros((360, 640, 3), np.uint8)
+    hidden = tracks(state=np.full(2, TrackState.TENTATIVE))
+    out = Painter(640, 360, birdseye=False).draw(Frame(0, 1.0, picture), result(hidden), camera())
+    assert not has_colour(out, CLASS_COLOURS[CLASS_ID["car"]]).any()
+
+
+def test_lane_lines_lie_where_the_camera_sees_them() -> None:
+    line = LaneBoundary(np.array([1.7, 0.02, 1e-3]), np.eye(3), (3.0, 40.0), "solid", 0.9)
+    (px,) = boundaries_px([line], camera())
+    xy_m, valid = camera().ground_from_px(px)
+    assert valid.all() and len(px) > 20
+    np.testing.assert_allclose(xy_m[:, 1], line.y_m(xy_m[:, 0]), atol=1e-6)
+    assert boundaries_px([], camera()) == []
+
+
+def test_the_panel_is_to_scale_with_left_on_the_left() -> None:
+    panel = BirdsEyePanel(640)
+    ahead, further, left = panel.px_from_vehicle(np.array([[10.0, 0.0], [20.0, 0.0], [10.0, 5.0]]))
+    assert ahead[1] - further[1] == pytest.approx(10 * panel.scale_px_per_m)
+    assert ahead[0] - left[0] == pytest.approx(5 * panel.scale_px_per_m)
+
+
+def test_an_object_is_painted_at_its_place_in_the_panel() -> None:
+    panel = BirdsEyePanel(640)
+    one = tracks(1, xy_m=np.array([[30.0, 4.0]]))
+    image = panel.draw(np.zeros((360, 640, 3), np.uint8), result(one), camera(), [np.empty((0, 2))], np.zeros(1, bool))
+    middle = np.rint(panel.px_from_vehicle(np.array([30.0 + 2.1, 4.0]))).astype(int)
+    assert has_colour(image[middle[1] : middle[1] + 1, middle[0] : middle[0] + 1], CLASS_COLOURS[0]).all()
+
+
+def test_footprints_start_at_the_nearest_face_and_turn_with_yaw() -> None:
+    straight, across = footprints(tracks(2, xy_m=np.tile([20.0, 1.0], (2, 1)), yaw_rad=np.array([0.0, np.pi / 2])))
+    np.testing.assert_allclose(straight[:, 0].min(), 20.0)
+    np.testing.assert_allclose(np.ptp(straight, axis=0), [4.2, 1.8], atol=1e-9)
+    np.testing.assert_allclose(across[:, 0].min(), 20.0)
+    np.testing.assert_allclose(np.ptp(across, axis=0), [1.8, 4.2], atol=1e-9)
+
+
+def test_predictions_take_the_own_speed_off_absolute_velocities_only() -> None:
+    both = tracks(2, absolute=np.array([True, False]), xy_m=np.zeros((2, 2)), v_mps=np.tile([4.0, 1.0], (2, 1)))
+    np.testing.assert_allclose(predictions(both, 10.0), [[-12.0, 2.0], [8.0, 2.0]])
+    np.testing.assert_allclose(predictions(both, float("nan")), [[0.0, 0.0], [8.0, 2.0]])
+
+
+def test_labels_say_distance_and_sigma_and_nothing_they_do_not_know() -> None:
+    seen = tracks(2, class_id=np.array([CLASS_ID["car"], CLASS_ID["traffic sign"]]))
+    assert label(seen, 0) == "car 12 m ±2.0"
+    assert label(seen, 1) == ""
+    assert label(tracks(1, xy_m=np.full((1, 2), np.nan)), 0) == "car"
+
+
+def test_the_status_names_the_nearest_vehicle_in_the_lane() -> None:
+    seen = tracks(3, xy_m=np.array([[40.0, 0.2], [25.0, -0.3], [10.0, 5.0]]), ttc_s=np.array([np.inf, 4.2, 1.0]))
+    assert status_lines(result(seen)) == ["36 km/h", "ahead 25 m  TTC 4.2 s", "no lane"]
+    assert status_lines(result(Tracks.empty(), Lanes(offset_m=-0.25)))[1:] == ["lane 0.25 m right"]
+
+
+def test_text_width_grows_with_text_and_shade_is_clipped() -> None:
+    assert 0 < text_width("12 m", 20) < text_width("12 m ±1.1", 20)
+    image = np.zeros((10, 10, 3), np.uint8)
+    shade(image, (-5, -5, 5, 5), "#FFFFFF", 1.0)
+    assert (image[:5, :5] == 255).all() and not image[5:].any() and not image[:, 5:].any()
