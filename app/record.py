@@ -1,0 +1,141 @@
+"""Records: JSON Lines, one header line and one line a frame; written as frames come, read back as the same types.
+
+docs/records.md describes every key, docs/records.schema.json is the schema; ``app.record_json`` is the one place that
+knows how values are written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from app.record_json import FORMAT, Header, frame_line, header_line, read_frame, read_header
+from app.types import FrameResult
+from app.video_writer import partial_path
+from geometry.errors import InputError
+
+__all__ = ["FORMAT", "Header", "RecordWriter", "Run", "find", "load", "read"]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A record read back; ``partial`` where the run did not come to its end."""
+
+    header: Header
+    results: tuple[FrameResult, ...]
+    partial: bool = False
+    folder: Path = field(default_factory=Path)
+
+
+class RecordWriter:
+    """Writes a record line by line under a partial name; whole and renamed when the block ends without an exception.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, header: Header) -> None:
+        self.path = Path(path)
+        self.partial = partial_path(self.path)
+        try:
+            self._file: IO[str] = self.partial.open("w", encoding="utf-8")
+        except OSError as error:
+            raise self._failed(error) from error
+        self._line(header_line(header))
+
+    def write(self, result: FrameResult) -> None:
+        """Adds a frame."""
+        self._line(frame_line(result))
+
+    def _line(self, line: str) -> None:
+        try:
+            self._file.write(line + "\n")
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Ends the file, still under its partial name."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def finish(self) -> Path:
+        """Ends the file and gives it its final name."""
+        self.close()
+        self.partial.replace(self.path)
+        return self.path
+
+    def _failed(self, error: OSError) -> InputError:
+        return InputError(f"{self.partial} cannot be written: {error.strerror}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finish()
+            return
+        try:
+            self.close()
+        except InputError:
+            return  # the error that is already on its way says why
+
+
+def find(path: str | Path) -> Path:
+    """The record at a path: the file itself, or ``results.jsonl`` (or what is left of one) in a run's folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        whole = path / "results.jsonl"
+        path = whole if whole.exists() or not partial_path(whole).exists() else partial_path(whole)
+    if not path.is_file():
+        raise InputError(f"no record at {path}; wanted a results.jsonl, or the folder of a run that holds one")
+    return path
+
+
+def read(path: str | Path) -> Iterator[Header | FrameResult]:
+    """The header, then frame by frame: records of any length in little memory.
+
+    A last line that was cut off (a killed run) is left out; any other fault is told.
+
+    Raises:
+        InputError: no record there, or a line that is none; says which.
+    """
+    path = find(path)
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                values = json.loads(line)
+                yield read_header(values["header"]) if number == 1 else read_frame(values)
+            except InputError:
+                raise
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                if number > 1 and not line.endswith("\n"):
+                    return
+                reason = f"{type(error).__name__}: {error}"
+                raise InputError(f"{path}, line {number} is no line of a roadlens record ({reason})") from error
+
+
+def load(path: str | Path) -> Run:
+    """A whole record in memory, from its file or its folder.
+
+    Raises:
+        InputError: as ``read``; an empty file.
+    """
+    found = find(path)
+    lines = read(found)
+    header = next(lines, None)
+    if not isinstance(header, Header):
+        raise InputError(f"{found} is empty; wanted a roadlens record")
+    results = tuple(line for line in lines if isinstance(line, FrameResult))
+    return Run(header, results, partial=".partial" in found.name, folder=found.parent)

@@ -1,0 +1,315 @@
+"""FrameResult and header as JSON and back: arrays are lists with one entry per object, NaN and infinity are ``null``.
+
+Detections are exact: the pipeline rounds them, when they come in, to what is written here, so that a run can be
+repeated from its records. All else is rounded far below its uncertainty. A time to collision of ``null`` at a known
+position is infinite: nothing is closing in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from app import __version__
+from app.types import CameraPose, Event, EventKind, FrameResult
+from geometry.camera import Camera
+from geometry.distortion import Distortion
+from geometry.errors import InputError
+from geometry.types import GroundPoints
+from perception.types import CLASSES, Detections, LaneBoundary, Lanes, LaneStatus
+from tracking.types import EgoMotion, Tracks
+
+FORMAT = 1
+"""Version of the record format; it rises when a reader of the old one would misread the new one."""
+
+BOX_DECIMALS = 2
+SCORE_DECIMALS = 4
+_METRIC_DECIMALS = 4  # 0.1 mm, 0.1 mm/s, 0.006 degrees
+_SIGNIFICANT = 6  # of covariances and lane coefficients, whose sizes differ by powers of ten
+_TIME_DECIMALS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a run was made with.
+
+    Attributes:
+        clip: source, size, rate and length (``ClipInfo`` as plain values).
+        camera: as given, before any online calibration.
+        detector: name, file, sha256, provider and input size.
+        settings: as ``Settings.model_dump(mode="json")``.
+    """
+
+    clip: dict[str, Any]
+    camera: Camera
+    detector: dict[str, str]
+    settings: dict[str, Any]
+    roadlens: str = __version__
+    format: int = FORMAT
+    classes: tuple[str, ...] = CLASSES
+
+
+def rounded(found: Detections) -> Detections:
+    """Detections as a record keeps them, so that what is computed from them can be computed again from the record."""
+    return replace(
+        found,
+        xyxy_px=np.round(found.xyxy_px.astype(np.float64), BOX_DECIMALS) + 0.0,  # no -0.0: text has none
+        score=np.round(found.score.astype(np.float64), SCORE_DECIMALS) + 0.0,
+    )
+
+
+# -- to JSON ----------------------------------------------------------------------------------------------------------
+
+
+def header_line(header: Header) -> str:
+    """The first line of a record."""
+    camera = {
+        key: _number(value) if isinstance(value, float) else value
+        for key, value in vars(header.camera).items()
+        if key in Camera.__dataclass_fields__ and key != "distortion"
+    }
+    distortion = header.camera.distortion
+    camera["distortion"] = {"model": distortion.model, "coefficients": [float(k) for k in distortion.coefficients]}
+    values = {
+        "format": header.format,
+        "roadlens": header.roadlens,
+        "classes": list(header.classes),
+        "clip": header.clip,
+    }
+    values |= {"camera": camera, "detector": header.detector, "settings": header.settings}
+    return json.dumps({"header": values}, separators=(",", ":"), allow_nan=False)
+
+
+def frame_line(result: FrameResult) -> str:
+    """One line of a record, without its line break."""
+    values = {
+        "index": result.index,
+        "t_s": round(result.t_s, _TIME_DECIMALS),
+        "detections": _detections(result.detections),
+        "ranges": _ranges(result.ranges),
+        "tracks": _tracks(result.tracks),
+        "lanes": _lanes(result.lanes),
+        "ego": _ego(result.ego),
+        "pose": {key: _scalar(value) for key, value in vars(result.pose).items()},
+        "events": [_event(event) for event in result.events],
+        "stage_ms": {name: round(ms, 2) for name, ms in result.stage_ms.items()},
+    }
+    return json.dumps(values, separators=(",", ":"), allow_nan=False)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(float(value), _TIME_DECIMALS) if math.isfinite(value) else None
+    return value
+
+
+def _decimals(array: np.ndarray, decimals: int) -> list[Any]:
+    """Rounded nested lists with None for what is not finite."""
+    rounded = np.round(np.asarray(array, np.float64), decimals)
+    if np.isfinite(rounded).all():
+        return (rounded + 0.0).tolist()  # + 0.0: no -0.0
+    return _with_none(rounded + 0.0)
+
+
+def _significant(array: np.ndarray) -> list[Any]:
+    array = np.asarray(array, np.float64)
+    finite = np.isfinite(array)
+    safe = np.where(finite & (array != 0), np.abs(array), 1.0)
+    power = 10.0 ** (_SIGNIFICANT - 1 - np.floor(np.log10(safe)))
+    # Multiplying by whole powers and dividing again gives the shortest decimal for all but tiny numbers.
+    rounded = np.round(np.where(finite, array, 0.0) * power) / power
+    if finite.all():
+        return (rounded + 0.0).tolist()
+    return _with_none(np.where(finite, rounded + 0.0, np.nan))
+
+
+def _with_none(array: np.ndarray) -> list[Any]:
+    values = array.astype(object)
+    values[~np.isfinite(array)] = None
+    return values.tolist()
+
+
+def _detections(found: Detections) -> dict[str, Any]:
+    return {
+        "xyxy_px": _decimals(found.xyxy_px, BOX_DECIMALS),
+        "score": _decimals(found.score, SCORE_DECIMALS),
+        "class_id": found.class_id.tolist(),
+    }
+
+
+def _ranges(ranges: GroundPoints) -> dict[str, Any]:
+    return {
+        "xy_m": _decimals(ranges.xy_m, _METRIC_DECIMALS),
+        "cov_m2": _significant(ranges.cov_m2),
+        "valid": ranges.valid.tolist(),
+    }
+
+
+def _tracks(tracks: Tracks) -> dict[str, Any]:
+    exact = ("track_id", "class_id", "state", "detection", "absolute")
+    values: dict[str, Any] = {}
+    for name in Tracks.__dataclass_fields__:
+        array = getattr(tracks, name)
+        if name in exact:
+            values[name] = array.tolist()
+        elif name == "cov":
+            values[name] = _significant(array)
+        else:
+            values[name] = _decimals(array, BOX_DECIMALS if name == "xyxy_px" else _METRIC_DECIMALS)
+    return values
+
+
+def _boundary(boundary: LaneBoundary | None) -> dict[str, Any] | None:
+    if boundary is None:
+        return None
+    return {
+        "coeff": _significant(boundary.coeff),
+        "cov": _significant(boundary.cov),
+        "x_range_m": _decimals(np.array(boundary.x_range_m), _METRIC_DECIMALS),
+        "kind": boundary.kind,
+        "colour": boundary.colour,
+        "score": _scalar(float(boundary.score)),
+    }
+
+
+def _lanes(lanes: Lanes) -> dict[str, Any]:
+    return {
+        "left": _boundary(lanes.left),
+        "right": _boundary(lanes.right),
+        "others": [_boundary(boundary) for boundary in lanes.others],
+        "width_m": _scalar(float(lanes.width_m)),
+        "offset_m": _scalar(float(lanes.offset_m)),
+        "heading_rad": _scalar(float(lanes.heading_rad)),
+        "curvature_pm": _significant(np.array([lanes.curvature_pm]))[0],
+        "curvature_sigma_pm": _significant(np.array([lanes.curvature_sigma_pm]))[0],
+        "status": lanes.status.value,
+    }
+
+
+def _ego(ego: EgoMotion) -> dict[str, Any]:
+    values = {key: _scalar(value) for key, value in vars(ego).items() if key != "image_from_previous"}
+    matrix = ego.image_from_previous
+    return values | {"image_from_previous": None if matrix is None else _significant(matrix)}
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {key: _scalar(value) for key, value in vars(event).items()} | {"kind": event.kind.value}
+
+
+# -- from JSON --------------------------------------------------------------------------------------------------------
+
+
+def _array(values: Any, tail: tuple[int, ...]) -> np.ndarray:
+    return np.array(values, dtype=np.float64).reshape(-1, *tail)  # None becomes NaN
+
+
+def _float(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def read_header(values: dict[str, Any]) -> Header:
+    if values["format"] > FORMAT:
+        raise InputError(
+            f"record format {values['format']} is newer than this roadlens knows ({FORMAT}); update roadlens"
+        )
+    camera = dict(values["camera"])
+    lens = camera.pop("distortion")
+    return Header(
+        clip=values["clip"],
+        camera=Camera(**camera, distortion=Distortion(lens["model"], tuple(lens["coefficients"]))),
+        detector=values["detector"],
+        settings=values["settings"],
+        roadlens=values["roadlens"],
+        format=values["format"],
+        classes=tuple(values["classes"]),
+    )
+
+
+def read_detections(values: dict[str, Any]) -> Detections:
+    """Detections of a line's ``detections``."""
+    return Detections(
+        _array(values["xyxy_px"], (4,)), np.array(values["score"]), np.array(values["class_id"], np.int64)
+    )
+
+
+def _read_tracks(values: dict[str, Any]) -> Tracks:
+    empty = Tracks.empty()
+    columns: dict[str, np.ndarray] = {}
+    for name in Tracks.__dataclass_fields__:
+        like = getattr(empty, name)
+        if like.dtype == np.float64:
+            columns[name] = _array(values[name], like.shape[1:])
+        else:
+            columns[name] = np.array(values[name], like.dtype)
+    placed = np.isfinite(columns["xy_m"][:, 0])
+    for name in ("ttc_s", "ttc_low_s", "ttc_high_s"):
+        columns[name] = np.where(placed & np.isnan(columns[name]), np.inf, columns[name])
+    return Tracks(**columns)
+
+
+def _read_boundary(values: dict[str, Any] | None) -> LaneBoundary | None:
+    if values is None:
+        return None
+    near_m, far_m = values["x_range_m"]
+    coeff = np.array(values["coeff"], np.float64)
+    return LaneBoundary(
+        coeff=coeff,
+        cov=_array(values["cov"], (len(coeff),)),
+        x_range_m=(near_m, far_m),
+        kind=values["kind"],
+        score=values["score"],
+        colour=values["colour"],
+    )
+
+
+def _read_lanes(values: dict[str, Any]) -> Lanes:
+    scalars = ("width_m", "offset_m", "heading_rad", "curvature_pm", "curvature_sigma_pm")
+    others = (_read_boundary(boundary) for boundary in values["others"])
+    return Lanes(
+        left=_read_boundary(values["left"]),
+        right=_read_boundary(values["right"]),
+        others=tuple(boundary for boundary in others if boundary is not None),
+        status=LaneStatus(values["status"]),
+        **{name: _float(values[name]) for name in scalars},
+    )
+
+
+def _read_ego(values: dict[str, Any]) -> EgoMotion:
+    matrix = values["image_from_previous"]
+    numbers = ("speed_mps", "speed_sigma_mps", "yaw_rate_radps", "yaw_rate_sigma_radps")
+    return EgoMotion(
+        **{name: _float(values[name]) for name in numbers},
+        image_from_previous=None if matrix is None else np.array(matrix, np.float64),
+        source=values["source"],
+    )
+
+
+def read_frame(values: dict[str, Any]) -> FrameResult:
+    """The FrameResult of a parsed line."""
+    ranges = values["ranges"]
+    pose: dict[str, Any] = {key: math.nan if value is None else value for key, value in values["pose"].items()}
+    events = (
+        {**event, "kind": EventKind(event["kind"]), "value": _float(event["value"])} for event in values["events"]
+    )
+    return FrameResult(
+        index=values["index"],
+        t_s=values["t_s"],
+        detections=read_detections(values["detections"]),
+        ranges=GroundPoints(
+            _array(ranges["xy_m"], (2,)), _array(ranges["cov_m2"], (2, 2)), np.array(ranges["valid"], np.bool_)
+        ),
+        tracks=_read_tracks(values["tracks"]),
+        lanes=_read_lanes(values["lanes"]),
+        ego=_read_ego(values["ego"]),
+        pose=CameraPose(**pose),
+        events=tuple(Event(**event) for event in events),
+        stage_ms=values["stage_ms"],
+    )
