@@ -195,7 +195,7 @@ def _aspect_angle(xyxy: Array) -> Array:
 
 # -- overlap of rotated boxes ---------------------------------------------------------------------------------------
 
-_TOUCH = 256.0  # rounding errors of a box's size: an edge nearer than that to the other's edge counts as lying on it
+_TOUCH = 16.0  # rounding errors of a box's size: an edge nearer than that to the other's edge counts as lying on it
 
 
 def corners_of_rotated(boxes: Array) -> Array:
@@ -233,30 +233,37 @@ def rotated_iou(a: Array, b: Array, *, aligned: bool = False) -> Array:
 
 
 def _outline(a: Array, b: Array, slack: float) -> Array:
-    """Sum of cross(p, q) over the parts p to q of a's edges that lie inside b, grown by the slack.
+    """Sum of cross(p, q) over the parts p to q of a's edges that lie inside b.
 
-    Where edges coincide those of one box are kept (positive slack) and those of the other left out (negative), so that
-    every part of the outline counts once.
+    Where an edge of a lies on a side of b it must count once in both outlines together if the boxes lie on the same
+    side of it, else not at all. So b is grown by a positive slack at the sides that face as the edge does, and shrunk
+    at the others and by a negative slack.
     """
     xp = array_namespace(a)
     start = corners_of_rotated(a)
     step = xp.concat([start[..., 1:, :], start[..., :1, :]], axis=-2) - start
-    local = start - b[..., None, :2]
-    cos, sin = xp.cos(b[..., 4])[..., None], xp.sin(b[..., 4])[..., None]
+    place = _turned(start - b[..., None, :2], b[..., 4])
+    speed = _turned(step, b[..., 4])
     enter, leave = xp.zeros_like(start[..., 0]), xp.ones_like(start[..., 0])
-    for axis, (c, s) in enumerate(((cos, sin), (-sin, cos))):
-        position = local[..., 0] * c + local[..., 1] * s
-        speed = step[..., 0] * c + step[..., 1] * s
-        half = (b[..., 2 + axis] / 2 + slack * (b[..., 2] + b[..., 3]))[..., None]
-        moving = xp.abs(speed) > 1e-12 * (half + xp.abs(speed))
-        safe = xp.where(moving, speed, xp.ones_like(speed))
-        first, second = (-half - position) / safe, (half - position) / safe
-        inside = xp.abs(position) <= half
-        never = xp.full_like(speed, 2.0)
-        low = xp.where(moving, xp.minimum(first, second), xp.where(inside, -never, never))
-        high = xp.where(moving, xp.maximum(first, second), xp.where(inside, never, -never))
-        enter, leave = xp.maximum(enter, low), xp.minimum(leave, high)
+    size = (b[..., 2] + b[..., 3])[..., None]
+    for axis, outward in enumerate((speed[..., 1], -speed[..., 0])):
+        near, far = (xp.where(outward * side > 0, slack * size, -abs(slack) * size) for side in (-1, 1))
+        half, at, by = b[..., 2 + axis, None] / 2, place[..., axis], speed[..., axis]
+        moving = xp.abs(by) > 1e-12 * size
+        safe = xp.where(moving, by, xp.ones_like(by))
+        first, second = (-half - near - at) / safe, (half + far - at) / safe
+        always = xp.where((at >= -half - near) & (at <= half + far), xp.ones_like(by), -xp.ones_like(by))
+        enter = xp.maximum(enter, xp.where(moving, xp.minimum(first, second), -2.0 * always))
+        leave = xp.minimum(leave, xp.where(moving, xp.maximum(first, second), 2.0 * always))
     # cross(start + enter step, start + leave step) = (leave - enter) cross(start, step)
     cross = start[..., 0] * step[..., 1] - start[..., 1] * step[..., 0]
     share = leave - enter
     return xp.sum(xp.where(share > 0, share * cross, xp.zeros_like(cross)), axis=-1)
+
+
+def _turned(points: Array, angle: Array) -> Array:
+    """Points (..., 4, 2) in axes turned by the angle (...)."""
+    xp = array_namespace(points)
+    cos, sin = xp.cos(angle)[..., None], xp.sin(angle)[..., None]
+    x, y = points[..., 0], points[..., 1]
+    return xp.stack([x * cos + y * sin, y * cos - x * sin], axis=-1)
