@@ -1,7 +1,9 @@
 """Fixtures that many tests share."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -13,3 +15,38 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"real data is not here: {SHARED} is absent")
     return SHARED
+
+
+@pytest.fixture
+def constant_onnx(tmp_path: Path) -> Callable[..., Path]:
+    """Makes an ONNX file that answers every picture with given arrays: ``make(name, outputs, ...) -> path``."""
+
+    def make(
+        name: str,
+        outputs: dict[str, np.ndarray],
+        *,
+        shape: Sequence[int | str] = (1, 3, 64, 96),
+        dtype: str = "float32",
+        others: dict[str, tuple[str, tuple[int, ...]]] | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Path:
+        onnx = pytest.importorskip("onnx")
+        inputs = {"images": (dtype, tuple(shape))} | (others or {})
+        kind = {key: onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for key, (kind, _) in inputs.items()}
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("Identity", [f"{key}_value"], [key]) for key in outputs],
+            name,
+            [onnx.helper.make_tensor_value_info(key, kind[key], size) for key, (_, size) in inputs.items()],
+            [
+                onnx.helper.make_tensor_value_info(key, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+                for key, array in outputs.items()
+            ],
+            [onnx.numpy_helper.from_array(array, f"{key}_value") for key, array in outputs.items()],
+        )
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+        onnx.helper.set_model_props(model, metadata or {})
+        path = tmp_path / f"{name}.onnx"
+        onnx.save(model, path)
+        return path
+
+    return make
