@@ -184,7 +184,8 @@ class Detector:
         size_px = self.input_size(placed.image_size_px)
         query = Query(size_px, len(plan.classes), float(plan.thresholds.min()), plan.wanted)
         try:
-            found = MODELS[plan.head].decode(outputs, query)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+                found = MODELS[plan.head].decode(outputs, query)
             if not np.isfinite(found.xyxy).all():
                 raise InputError("the network's boxes hold NaN or infinity; the file is damaged")
         except InputError as error:
@@ -257,7 +258,8 @@ def _named(name: str, error: InputError) -> InputError:
 def _try_head(head: str, outputs: Outputs, query: Query) -> None:
     """Decode every anchor once, so that arrays that do not fit together are found when the file is opened."""
     try:
-        MODELS[head].decode(outputs, query)
+        with np.errstate(over="ignore", invalid="ignore"):
+            MODELS[head].decode(outputs, query)
     except (ValueError, IndexError, StopIteration) as error:  # arrays that do not unpack, broadcast or index
         if isinstance(error, InputError):
             raise
