@@ -1,1 +1,5 @@
-"""Lane boundaries in metres."""
+"""Lane boundaries in metres: ``LaneTracker`` follows them from frame to frame (docs/lanes.md says how)."""
+
+from perception.lanes.lane_tracker import LaneConfig, LaneTracker
+
+__all__ = ["LaneTracker", "LaneConfig"]

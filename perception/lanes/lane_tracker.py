@@ -1,0 +1,246 @@
+"""LaneTracker: pictures in, lanes in metres out, frame after frame."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geometry.camera import Camera
+from perception.lanes.boundary_filter import BoundaryFilter
+from perception.lanes.describe import Look, describe
+from perception.lanes.family import Shape, search
+from perception.lanes.fit import Candidates, FamilyFit, find_candidates, fit_family
+from perception.lanes.ridge import Crossings, covered, find_crossings, marking_evidence
+from perception.lanes.select import pick_lanes
+from perception.lanes.slices import HALF_WIDTH_M, STEP_M, SliceGrid
+from perception.lanes.status import lane_status
+from perception.types import CLASS_ID, Detections, Frame, LaneBoundary, LaneColour, LaneKind, Lanes
+
+_COVERING = np.array(
+    [CLASS_ID[name] for name in ("car", "truck", "bus", "train", "person", "rider", "bicycle", "motorcycle")]
+)
+_BOX_MARGIN = 0.06  # of a box's size: detectors cut bumpers and shadows
+_SPAN_M = 9.0
+_BASES = 60  # places across the span where it is worked out how much of a boundary can be seen
+_COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
+_MATCH_M = 0.5  # a followed boundary and a new fit so near to each other are the same
+_MATCH_X_M = np.array([5.0, 10.0, 18.0])
+_FORGET_S = 0.7  # a dashed line's gap at walking speed, a vehicle that passes
+_DUPLICATE_M = 0.6
+_WIDTH_GAIN = 0.05
+_KINDS: tuple[LaneKind, ...] = ("solid", "dashed", "double", "unknown")
+_COLOURS: tuple[LaneColour, ...] = ("white", "yellow", "unknown")
+
+
+@dataclass(frozen=True)
+class LaneConfig:
+    """Settings a user may have a reason to change.
+
+    Attributes:
+        min_score: boundaries under it are not reported.
+        neighbours: how many boundaries beyond the ego pair are sought on each side.
+    """
+
+    min_score: float = 0.25
+    neighbours: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """Boundaries of one frame: coefficients (K, 4), covariances (K, 4, 4), looks."""
+
+    coeff: np.ndarray
+    cov: np.ndarray
+    looks: list[Look]
+    shape: Shape
+
+
+class LaneTracker:
+    """Follows the boundaries of the ego lane and its neighbours (``perception.types.LaneModel``)."""
+
+    def __init__(self, config: LaneConfig | None = None) -> None:
+        self.config = config or LaneConfig()
+        self._grid: SliceGrid | None = None
+        self._boundaries: list[BoundaryFilter] = []
+        self._left: BoundaryFilter | None = None
+        self._right: BoundaryFilter | None = None
+        self._shape: Shape | None = None
+        self._width_m: float | None = None
+        self._t_s: float | None = None
+        self._status_memory: list[tuple[float, float, float]] = []
+
+    @property
+    def shape(self) -> Shape | None:
+        """Heading, bend and spread of the road as last found; spread times height is the camera's pitch error."""
+        return self._shape
+
+    def step(
+        self,
+        frame: Frame,
+        camera: Camera,
+        detections: Detections,
+        *,
+        forward_m: float = math.nan,
+        yaw_rad: float = math.nan,
+    ) -> Lanes:
+        """Lanes of the frame; see ``perception.types.LaneModel``."""
+        dt_s = 0.0 if self._t_s is None else max(frame.t_s - self._t_s, 0.0)
+        self._t_s = frame.t_s
+        for boundary in self._boundaries:
+            boundary.predict(dt_s, forward_m, yaw_rad)
+        fitted = self._fit(frame.bgr, camera, _covering_boxes(detections))
+        self._associate(fitted)
+        self._choose_ego()
+        return self._report(frame.t_s)
+
+    # -- one frame ----------------------------------------------------------------------------------------------
+
+    def _fit(self, bgr: np.ndarray, camera: Camera, boxes_px: np.ndarray) -> _Fitted | None:
+        if self._grid is None or not self._grid.fits(camera):
+            self._grid = SliceGrid.build(camera)
+        grid = self._grid
+        if grid is None or bgr.shape[:2] != (camera.height_px, camera.width_px):
+            return None
+        crossings = _to_camera(find_crossings(marking_evidence(grid.warp(bgr), grid), grid, boxes_px), grid, camera)
+        shape, _ = search(crossings, self._shape)
+        if len(crossings) < 10:
+            return None
+        measure = np.sqrt(np.minimum(grid.x_m, _COUNT_TO_M))
+        bases = ((np.arange(_BASES) + 0.5) / _BASES - 0.5) * 2 * _SPAN_M
+        seen = _seen(grid, shape, bases, boxes_px)
+        candidates = self._encouraged(find_candidates(crossings, shape, measure, seen))
+        left, right, further_left, further_right = pick_lanes(candidates, self._width_m)
+        count = self.config.neighbours
+        picked = [k for k in (left, right, *further_left[:count], *further_right[:count]) if k is not None]
+        if not picked:
+            self._shape = None
+            return None
+        fit = fit_family(crossings, shape, candidates.base_m[picked])
+        return self._described(crossings, fit, grid, boxes_px)
+
+    def _described(self, crossings: Crossings, fit: FamilyFit, grid: SliceGrid, boxes_px: np.ndarray) -> _Fitted:
+        seen = _seen(grid, fit.shape, fit.coeff[:, 0], boxes_px)
+        looks = [describe(crossings, fit, k, seen[:, k], grid.x_m) for k in range(len(fit.coeff))]
+        keep = [k for k, look in enumerate(looks) if look is not None]
+        return _Fitted(fit.coeff[keep], fit.cov[keep], [look for look in looks if look is not None], fit.shape)
+
+    def _encouraged(self, candidates: Candidates) -> Candidates:
+        """Candidates with more evidence where a boundary is already followed."""
+        evidence = candidates.evidence.copy()
+        for boundary in self._boundaries:
+            near = np.exp(-0.5 * ((candidates.base_m - boundary.coeff[0]) / 0.25) ** 2)
+            evidence += 0.1 * boundary.score * near
+        return replace(candidates, evidence=evidence)
+
+    # -- over time ----------------------------------------------------------------------------------------------
+
+    def _associate(self, fitted: _Fitted | None) -> None:
+        free = list(range(len(fitted.coeff))) if fitted else []
+        for boundary in sorted(self._boundaries, key=lambda b: -b.score):
+            gaps = [_gap_m(boundary, fitted.coeff[k]) for k in free] if fitted else []
+            if fitted and gaps and min(gaps) < _MATCH_M:
+                k = free.pop(int(np.argmin(gaps)))
+                boundary.update(fitted.coeff[k], fitted.cov[k], fitted.looks[k])
+            else:
+                boundary.miss(1.0)
+        if fitted:
+            self._shape = fitted.shape
+            for k in free:
+                look = fitted.looks[k]
+                self._boundaries.append(BoundaryFilter(fitted.coeff[k], fitted.cov[k], look, look.score))
+        kept: list[BoundaryFilter] = []
+        for boundary in sorted(self._boundaries, key=lambda b: -b.score - min(b.seen_s, 1.0)):
+            fresh = boundary.unseen_s < _FORGET_S and boundary.score > 0.5 * self.config.min_score
+            if fresh and all(abs(boundary.coeff[0] - other.coeff[0]) > _DUPLICATE_M for other in kept):
+                kept.append(boundary)
+        self._boundaries = sorted(kept, key=lambda b: -b.coeff[0])
+
+    def _choose_ego(self) -> None:
+        base = np.array([b.coeff[0] for b in self._boundaries])
+        score = np.array([b.score for b in self._boundaries])
+        left, right, _, _ = pick_lanes(Candidates(base, 0.3 * score, score), self._width_m)
+        self._left = None if left is None else self._boundaries[left]
+        self._right = None if right is None else self._boundaries[right]
+        if self._left and self._right:
+            width = float(self._left.coeff[0] - self._right.coeff[0])
+            before = width if self._width_m is None else self._width_m
+            self._width_m = before + _WIDTH_GAIN * (width - before)
+
+    # -- what is told -------------------------------------------------------------------------------------------
+
+    def _report(self, t_s: float) -> Lanes:
+        told = [b for b in self._boundaries if b.score >= self.config.min_score]
+        left = _public(self._left) if self._left in told else None
+        right = _public(self._right) if self._right in told else None
+        others = tuple(_public(b) for b in told if b is not self._left and b is not self._right)
+        lanes = Lanes(left, right, others)
+        if left is None or right is None:
+            self._status_memory.clear()
+            return lanes
+        lanes = _with_pose(lanes, left, right)
+        return replace(lanes, status=lane_status(self._status_memory, t_s, lanes))
+
+
+def _public(boundary: BoundaryFilter | None) -> LaneBoundary:
+    assert boundary is not None
+    kind = next(k for k in _KINDS if k == boundary.most(_KINDS))
+    colour = next(c for c in _COLOURS if c == boundary.most(_COLOURS))
+    return LaneBoundary(
+        boundary.coeff, boundary.cov, boundary.look.x_range_m, kind, float(np.clip(boundary.score, 0, 1)), colour
+    )
+
+
+def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
+    """Width, offset, heading and curvature at the vehicle, from the ego pair.
+
+    A pitch error makes the pair's slopes differ; what is taken at the vehicle's own path (y = 0 between them) is
+    free of it.
+    """
+    c, d = left.coeff, right.coeff
+    width = float(c[0] - d[0])
+    share = float(np.clip(-d[0] / width, 0.0, 1.0)) if width > 0.1 else 0.5
+    slope = share * c[1] + (1 - share) * d[1]
+    weights = np.array([1 / left.cov[2, 2], 1 / right.cov[2, 2]])
+    bend = float(weights @ [c[2], d[2]] / weights.sum())
+    cosine = 1 / math.hypot(1.0, slope)
+    return replace(
+        lanes,
+        width_m=width * cosine,
+        offset_m=float(-0.5 * (c[0] + d[0])) * cosine,
+        heading_rad=-math.atan(slope),
+        curvature_pm=2 * bend * cosine**3,
+        curvature_sigma_pm=2 / math.sqrt(weights.sum()),
+    )
+
+
+def _gap_m(boundary: BoundaryFilter, coeff: np.ndarray) -> float:
+    return float(np.mean(np.abs(boundary.y_m(_MATCH_X_M) - np.polynomial.polynomial.polyval(_MATCH_X_M, coeff))))
+
+
+def _covering_boxes(detections: Detections) -> np.ndarray:
+    """(B, 4) boxes of what stands on the road, a little larger."""
+    boxes = detections.xyxy_px[np.isin(detections.class_id, _COVERING)].astype(float)
+    grow = _BOX_MARGIN * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - grow, boxes[:, 2:] + grow], axis=1)
+
+
+def _to_camera(crossings: Crossings, grid: SliceGrid, camera: Camera) -> Crossings:
+    """Crossings on the road plane of the camera of this frame, which differs from the grid's by a little."""
+    if camera is grid.camera:
+        return crossings
+    moved = np.column_stack([crossings.xy_m, np.ones(len(crossings))]) @ grid.road_from_grid(camera).T
+    xy = moved[:, :2] / moved[:, 2:]
+    return replace(crossings, xy_m=xy)[(xy[:, 0] > 0) & (xy[:, 0] < 200)]
+
+
+def _seen(grid: SliceGrid, shape: Shape, base_m: np.ndarray, boxes_px: np.ndarray) -> np.ndarray:
+    """(S, B) bool: slices where boundaries of the family at the bases (B,) are in the picture and uncovered."""
+    x = grid.x_m[:, None]
+    y = base_m * (1 + shape.spread * x) + x * (shape.heading + x * (shape.bend + x * shape.twist))
+    column = np.rint((HALF_WIDTH_M - y) / STEP_M).astype(int)
+    inside = (column >= 0) & (column < len(grid.y_m))
+    column = np.clip(column, 0, len(grid.y_m) - 1)
+    row = np.arange(len(grid.x_m))[:, None]
+    return grid.visible[row, column] & inside & ~covered(grid.px[row, column], boxes_px)

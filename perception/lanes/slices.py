@@ -1,0 +1,114 @@
+"""The bird's-eye view lanes are read in: slices across the road, sampled straight from the picture.
+
+A uniform bird's-eye view wastes most of its rows on the far road, where the picture has nothing more to give, and
+skips picture rows near the vehicle, where round raised markers are only a few rows tall. Here every slice is one
+picture row (more or less) and runs across the road in equal metric steps: columns are metres, rows are slices whose
+distance is known exactly. One remap undistorts, warps and slices in the same pass.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from geometry.camera import Camera
+
+HALF_WIDTH_M = 12.0  # a lane is at most 3.75 m by most standards: this shows three to each side
+STEP_M = 0.06  # markings are 0.10 to 0.30 m wide: two samples across the narrowest
+NEAR_M, FAR_M = 3.0, 90.0
+_ROWS = 260  # slices of a full grid: about every second row of a 720-row picture
+_DENSITY_POWER = 0.7  # slices are equidistant in (rows below the horizon) ** 0.7: a little denser far away
+_MIN_ROWS_BELOW_HORIZON = 0.006  # of the picture's height: above that a pixel spans tens of metres of road
+_NEAR_ZONE_M = 25.0
+_NEAR_WIDTH_PX, _FAR_WIDTH_PX = 640, 1280  # the near zone is read from a reduced picture: less noise, no aliasing
+_POSE_SLACK_RAD = math.radians(1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class SliceGrid:
+    """Where the slices of one camera lie.
+
+    Attributes:
+        camera: the camera the sampling was laid out for.
+        x_m: (S,) distance of each slice, far to near as in the picture.
+        y_m: (L,) lateral position of each column, left (positive) to right.
+        px: (S, L, 2) float32 picture position of each sample, -1e4 outside the picture.
+        visible: (S, L) bool: inside the picture, with a margin that keeps filters off its edge.
+        zones: per zone (rows, scale, map1, map2): a remap of the picture reduced by ``scale``.
+    """
+
+    camera: Camera
+    x_m: np.ndarray
+    y_m: np.ndarray
+    px: np.ndarray
+    visible: np.ndarray
+    zones: tuple[tuple[slice, int, np.ndarray, np.ndarray], ...]
+
+    @classmethod
+    def build(cls, camera: Camera) -> SliceGrid | None:
+        """Slices of the road ahead; None where the camera sees less than ten rows of it."""
+        x_m = _distances(camera)
+        if len(x_m) < 10:
+            return None
+        count = round(2 * HALF_WIDTH_M / STEP_M) + 1
+        y_m = HALF_WIDTH_M - STEP_M * np.arange(count)
+        points = np.stack(np.broadcast_arrays(x_m[:, None], y_m[None, :]), axis=-1)
+        px, valid = camera.px_from_ground(points)
+        visible = valid & camera.in_image(px)
+        px = np.where(visible[..., None], px, -1e4).astype(np.float32)
+        margin = cv2.erode(np.pad(visible, 1).astype(np.uint8), np.ones((9, 15), np.uint8))[1:-1, 1:-1].astype(bool)
+        split = int(np.searchsorted(-x_m, -_NEAR_ZONE_M))
+        zones = []
+        for rows, width_px in ((slice(0, split), _FAR_WIDTH_PX), (slice(split, len(x_m)), _NEAR_WIDTH_PX)):
+            if rows.stop > rows.start:
+                scale = max(1, round(camera.width_px / width_px))
+                xy = (px[rows] + 0.5) / scale - 0.5
+                zones.append((rows, scale, *cv2.convertMaps(xy[..., 0], xy[..., 1], cv2.CV_16SC2)))
+        return cls(camera, x_m, y_m, px, margin, tuple(zones))
+
+    @property
+    def pixel_m(self) -> np.ndarray:
+        """(S,) width of a picture pixel on the road."""
+        return self.x_m / self.camera.fx_px
+
+    def fits(self, camera: Camera) -> bool:
+        """Whether the same sampling serves another camera: the same lens and, nearly, the same mount."""
+        mine, other = self.camera, camera
+        same = (mine.width_px, mine.height_px, mine.fx_px, mine.fy_px, mine.cx_px, mine.cy_px, mine.distortion) == (
+            (other.width_px, other.height_px, other.fx_px, other.fy_px, other.cx_px, other.cy_px, other.distortion)
+        )
+        turn = max(abs(getattr(mine, a) - getattr(other, a)) for a in ("pitch_rad", "yaw_rad", "roll_rad"))
+        return same and turn < _POSE_SLACK_RAD and abs(mine.height_m / other.height_m - 1) < 0.1
+
+    def warp(self, image: np.ndarray) -> np.ndarray:
+        """(S, L[, C]) the picture (H, W[, C]) along the slices; 0 outside it."""
+        out = np.empty((*self.visible.shape, *image.shape[2:]), image.dtype)
+        for rows, scale, map1, map2 in self.zones:
+            source = image
+            if scale > 1:
+                height, width = image.shape[0] // scale, image.shape[1] // scale
+                source = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+            cv2.remap(source, map1, map2, cv2.INTER_LINEAR, dst=out[rows], borderMode=cv2.BORDER_CONSTANT)
+        return out
+
+    def road_from_grid(self, camera: Camera) -> np.ndarray:
+        """(3, 3) homography from this grid's road plane to the road plane of another mount of the same lens."""
+        return np.linalg.inv(camera.image_from_road) @ self.camera.image_from_road
+
+
+def _distances(camera: Camera) -> np.ndarray:
+    """(S,) distances whose picture rows are evenly spread, far to near; empty where no road is seen."""
+    probe = np.geomspace(NEAR_M, FAR_M, 400)
+    px, valid = camera.px_from_ground(np.stack([probe, np.zeros_like(probe)], axis=-1))
+    horizon = camera.undistorted().horizon_y_px
+    rows = px[:, 1] - horizon
+    seen = valid & (px[:, 1] < camera.height_px - 0.5) & (px[:, 1] > 0)
+    seen &= rows > _MIN_ROWS_BELOW_HORIZON * camera.height_px
+    if np.count_nonzero(seen) < 2:
+        return np.empty(0)
+    probe, warped = probe[seen][::-1], rows[seen][::-1] ** _DENSITY_POWER
+    count = min(_ROWS, int(rows[seen].max() - rows[seen].min()) + 1)
+    return np.interp(np.linspace(warped[0], warped[-1], count), warped, probe)
