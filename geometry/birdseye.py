@@ -18,7 +18,8 @@ from array_api_compat import array_namespace
 
 from geometry.camera import Camera
 
-_OUTSIDE_PX = -1e4  # where a remap may look for what the picture does not show
+_OUTSIDE_PX = -10_000  # where a remap may look for what the picture does not show
+_MIN_DEPTH_M = 0.01
 _WHOLE = 1e-6  # pixels by which a region may miss a whole number of pixels, being written in decimals
 
 
@@ -86,11 +87,47 @@ class BirdsEyeView:
         return self.camera.in_image(self.source_px)
 
     @cached_property
+    def _camera_from_px(self) -> np.ndarray:
+        """(3, 3): directions in the camera frame, of any length, from homogeneous view pixels."""
+        (mx, my), far, left = self.metres_per_px, self.x_range_m[1], self.y_range_m[1]
+        road_from_px = np.array([[0.0, -mx, far - mx / 2], [-my, 0.0, left - my / 2], [0.0, 0.0, 1.0]])
+        return self.camera.camera_from_vehicle[:3, [0, 1, 3]] @ road_from_px
+
+    @cached_property
     def _maps(self) -> tuple[np.ndarray, np.ndarray]:
-        """OpenCV's fixed-point maps (1/32 px): half the time of floating-point ones."""
-        px = np.where(self.visible[..., None], self.source_px, _OUTSIDE_PX).astype(np.float32)
-        fixed, fraction = cv2.convertMaps(px[..., 0], px[..., 1], cv2.CV_16SC2)
+        """OpenCV's fixed-point maps (1/32 px): half the time of floating-point ones.
+
+        OpenCV makes them as for an undistorted picture, whose pixels are rotated rays; here the view's pixels are
+        rays by a homography, which its arithmetic does not tell apart, and which is ten times as fast as ``project``.
+        """
+        lens, arguments = self.camera.distortion, (np.linalg.inv(self._camera_from_px), np.eye(3), self.size_px)
+        if lens.model == "fisheye":
+            k = np.array(lens.coefficients)
+            fixed, fraction = cv2.fisheye.initUndistortRectifyMap(self.camera.matrix, k, *arguments, cv2.CV_16SC2)
+        else:
+            k = np.array(lens.brown)
+            fixed, fraction = cv2.initUndistortRectifyMap(self.camera.matrix, k, *arguments, cv2.CV_16SC2)
+        outside = self._outside()
+        if outside is not None:
+            fixed[outside] = _OUTSIDE_PX
         return fixed, fraction
+
+    def _outside(self) -> np.ndarray | None:
+        """(H, W) bool: view pixels behind the camera or beyond the lens model's domain; None where there are none.
+
+        The rays of that domain are a convex cone: if the four corners are in it, all is.
+        """
+        width, height = self.size_px
+        matrix, limit = self._camera_from_px.astype(np.float32), np.float32(min(self.camera.distortion.max_radius, 1e6))
+
+        def beyond(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+            x, y, depth = (row[0] * u + (row[1] * v + row[2]) for row in matrix)
+            return (depth < _MIN_DEPTH_M) | (x * x + y * y >= (depth * limit) ** 2)
+
+        corner_u, corner_v = np.array([[0, width, 0, width], [0, 0, height, height]], dtype=np.float32)
+        if not beyond(corner_u, corner_v).any():
+            return None
+        return beyond(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None])
 
     def warp(self, image: np.ndarray) -> np.ndarray:
         """The view of a picture (H, W[, C]) of the camera's size; black where nothing is seen.

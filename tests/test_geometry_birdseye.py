@@ -121,3 +121,16 @@ def test_straight_road_is_straight(shared: Path) -> None:
     column = yellow.argmax(axis=1)
     y_m = view.vehicle_from_px(np.stack([column, np.arange(len(column))], axis=-1))[:, 1]
     assert np.abs(y_m - np.median(y_m)).max() < 0.2
+
+
+@pytest.mark.parametrize("lens", [Distortion(), LENS, Distortion("fisheye", (-0.02, 0.01, -0.005, 0.001))])
+@pytest.mark.parametrize("x_range_m", [(4.0, 44.0), (-5.0, 25.0)])
+def test_the_remap_follows_the_camera(lens: Distortion, x_range_m: tuple[float, float]) -> None:
+    """A picture that holds its own pixel coordinates, seen from above, gives those that ``project`` gives."""
+    camera = Camera(1280, 720, 1000.0, 1010.0, 650.0, 350.0, 1.4, 0.03, 0.02, 0.02, lens)
+    view = BirdsEyeView(camera, x_range_m, (-9.0, 9.0), (0.2, 0.1))
+    u, v = np.meshgrid(np.arange(1280, dtype=np.float32), np.arange(720, dtype=np.float32))
+    inner = cv2.erode(view.visible.astype(np.uint8), np.ones((3, 3))).astype(bool)
+    assert inner.mean() > 0.2
+    for picture, axis in ((u, 0), (v, 1)):
+        assert np.abs(view.warp(picture) - view.source_px[..., axis])[inner].max() < 1 / 32
