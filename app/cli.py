@@ -20,7 +20,9 @@ EXIT_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 # "group command" -> module:function. The modules are light: what is heavy is imported inside the functions.
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "eval detect": "app.commands.eval_detect:eval_detect",
+}
 GROUPS = {
     "eval": "Measure against truth: detection, tracking, distance, lanes.",
     "calibrate": "Find your camera's intrinsics and mount.",

@@ -1,0 +1,152 @@
+"""``roadlens eval detect``: models side by side on labelled pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from geometry.errors import InputError
+
+if TYPE_CHECKING:
+    from app.evaluation.detect import ModelReport
+    from app.evaluation.detection_data import LabelledImage
+    from perception.detector import Detector
+
+LATENCY_PICTURES = 25
+
+
+def eval_detect(
+    data: Annotated[Path, typer.Option(help="Folder with SPLIT.json[.gz] (COCO) or label.txt / label_2 (KITTI).")],
+    split: Annotated[str, typer.Option(help="Which COCO file.")] = "val",
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Model file or name, NAME@WIDTHxHEIGHT for an input size; again for more. Default: all known."
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take every so many pictures.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt; the latency is measured on it too.")] = "cpu",
+    out: Annotated[Path, typer.Option(help="Folder for the plots.")] = Path("out/eval_detect"),
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+) -> None:
+    """Measure detectors: COCO mAP, AP50 by class and size, precision-recall plots, confusion, one-thread latency."""
+    from app.evaluation.detect_plots import plot_confusion, plot_precision_recall
+    from app.evaluation.detection_data import load_labelled
+    from app.evaluation.report import write_json
+
+    console = Console()
+    images = load_labelled(data, split, every)
+    detectors = open_models(models or known_models(), device)
+    reports = measure(images, detectors, console)
+    for table in tables(reports):
+        console.print(table)
+    out.mkdir(parents=True, exist_ok=True)
+    plot_precision_recall({name: report.scores for name, report in reports.items()}, out / "precision_recall.png")
+    for name, report in reports.items():
+        plot_confusion(report, name, out / f"confusion_{name}.png")
+    console.print(f"plots in {out}")
+    if json_file is not None:
+        write_json(json_file, {name: report.figures() for name, report in reports.items()})
+        console.print(f"figures in {json_file}")
+
+
+def known_models() -> list[str]:
+    """The embedded models; then those of the developers' folder, networks of free size at 416x416 as well."""
+    from perception.detector import SHARED_MODELS, available_models
+    from perception.session import open_session
+
+    names = []
+    for path in available_models():
+        names.append(str(path))
+        if path.is_relative_to(SHARED_MODELS):
+            picture = next(spec for spec in open_session(path, "cpu", 1).inputs if len(spec.shape) == 4)
+            if None in picture.shape[2:]:
+                names.append(f"{path}@416x416")
+    if not names:
+        raise InputError("no model is embedded here; name files with --models")
+    return names
+
+
+def open_models(names: list[str], device: str) -> dict[str, Detector]:
+    """Detectors of one thread and the least score, by short names that tell them apart."""
+    from app.evaluation.detect import LOWEST_SCORE
+    from perception.detector import load_detector
+
+    detectors: dict[str, Detector] = {}
+    for name in names:
+        source, _, size = name.rpartition("@") if "@" in name else (name, "", "")
+        detector = load_detector(source, device=device, input_size=_size(size), score_threshold=LOWEST_SCORE, threads=1)
+        short = detector.description["name"] + (f"@{size}" if size else "")
+        if short in detectors:
+            raise InputError(f"two models are called {short}; rename one file")
+        detectors[short] = detector
+    return detectors
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    if not text:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) != 2 or not all(side.isdigit() for side in sides):
+        raise InputError(f"input size is {text!r}; must be WIDTHxHEIGHT, as in 640x384")
+    return int(sides[0]), int(sides[1])
+
+
+def measure(
+    images: tuple[LabelledImage, ...], detectors: dict[str, Detector], console: Console
+) -> dict[str, ModelReport]:
+    """Every model on every picture, then their latencies turn by turn."""
+    import cv2
+
+    from app.evaluation.detect import ModelReport, confusion, latency_ms, predict, read_picture, score_detections
+
+    cv2.setNumThreads(1)
+    reports = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks = {name: progress.add_task(name, total=len(images)) for name in detectors}
+        timing = progress.add_task("latency", total=1)
+        for name, detector in detectors.items():
+            found = predict(detector, images, partial(progress.advance, tasks[name]))
+            scores = score_detections(images, found, detector.road_classes)
+            reports[name] = ModelReport(scores, confusion(images, found), detector.description)
+        step = max(1, len(images) // LATENCY_PICTURES)
+        times = latency_ms(detectors, [read_picture(image) for image in images[::step][:LATENCY_PICTURES]])
+        progress.advance(timing)
+    return {
+        name: ModelReport(report.scores, report.confusion, report.description, times[name])
+        for name, report in reports.items()
+    }
+
+
+def tables(reports: dict[str, ModelReport]) -> list[Table]:
+    """AP50 by class, and by size of vehicles and people: one line a model."""
+    from app.evaluation.detect import MEASURED, SIZES, VEHICLE
+
+    first = next(iter(reports.values())).scores
+    present = [name for name in (VEHICLE, *MEASURED[:-1]) if first.boxes[name]]
+    by_class = Table(title="AP at IoU 0.5 by class (boxes), one-thread latency of a whole detection")
+    for heading in ("model", "input", "ms", "mAP", *(f"{name} ({first.boxes[name]})" for name in present)):
+        by_class.add_column(heading, justify="left" if heading == "model" else "right")
+    by_size = Table(title="AP at IoU 0.5 by size in the picture: under 32x32, to 96x96, over")
+    sized = [name for name in present if name in (VEHICLE, "car", "person", "traffic light", "traffic sign")]
+    by_size.add_column("model")
+    for name in sized:
+        by_size.add_column(f"{name} S / M / L", justify="right")
+    for name, report in reports.items():
+        scores = report.scores
+        figures = [_text(scores.map), *(_text(scores.ap50[kind]) for kind in present)]
+        by_class.add_row(name, report.description["input_size"], f"{report.latency_ms_1t:.1f}", *figures)
+        cells = [" ".join(_text(scores.ap50_by_size[size][kind]) for size in SIZES[1:]) for kind in sized]
+        by_size.add_row(name, *cells)
+    return [by_class, by_size]
+
+
+def _text(value: float) -> str:
+    return "-" if value != value else f"{value:.3f}".lstrip("0")
