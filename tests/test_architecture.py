@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,21 @@ def test_light_modules_stay_light(module: str) -> None:
 
 def test_the_heavy_import_check_can_fail() -> None:
     assert heavy_after("import onnxruntime") == ["onnxruntime"]
+
+
+def test_every_package_is_installed() -> None:
+    """The explicit list in pyproject.toml names exactly the folders that are packages."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for layer in LAYERS
+        for path in (ROOT / layer).rglob("__init__.py")
+    }
+    assert set(listed) == found
+
+
+def test_every_constraint_names_one_version() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    names = [line.split("==")[0].lower() for line in lines]
+    assert all(line.count("==") == 1 for line in lines)
+    assert len(set(names)) == len(names)
