@@ -22,6 +22,7 @@ EXIT_INTERRUPTED = 130
 # "group command" -> module:function. The modules are light: what is heavy is imported inside the functions.
 COMMANDS: dict[str, str] = {
     "eval detect": "app.commands.eval_detect:eval_detect",
+    "models": "app.commands.models:models",
 }
 GROUPS = {
     "eval": "Measure against truth: detection, tracking, distance, lanes.",
