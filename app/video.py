@@ -59,7 +59,7 @@ def probe(source: Source) -> ClipInfo:
 
 
 def frames(  # noqa: PLR0913 - each is one choice of the caller, all with plain defaults
-    source: Source,
+    source: Source | ClipInfo,
     *,
     start_s: float = 0.0,
     end_s: float | None = None,
@@ -72,6 +72,7 @@ def frames(  # noqa: PLR0913 - each is one choice of the caller, all with plain 
     """Frames of a source in order, as (H, W, 3) blue-green-red with their index in the source and time in seconds.
 
     Args:
+        source: as ``probe`` takes it, or what it gave.
         start_s, end_s: only frames with start_s <= t < end_s.
         every: only each n-th frame of the source (indices divisible by it); the others are never converted.
         rate: pictures a second of a folder without time stamps.
@@ -88,7 +89,7 @@ def frames(  # noqa: PLR0913 - each is one choice of the caller, all with plain 
         raise InputError(f"cannot take every {every}th frame; wanted a whole number from 1")
     report = report if report is not None else ReadReport()
     buffers = buffers if buffers is not None else FreshBuffers()
-    info = probe(source)
+    info = source if isinstance(source, ClipInfo) else probe(source)
     if info.live:
         from app.video_live import latest_frames
 

@@ -103,7 +103,7 @@ def _open_camera(number: int) -> Any:
 
 def latest_frames(info: ClipInfo, report: ReadReport) -> Iterator[Frame]:
     """Newest frames of a webcam or an address, as fast as they are asked for; skipped ones are counted."""
-    grab, close = _camera_grab(int(info.source)) if info.kind == "camera" else _stream_grab(info.source)
+    grab, close = _camera_grab(int(info.source)) if info.kind == "camera" else _stream_grab(info.source, report)
     reader = LatestFrame(grab)
     previous = -1
     try:
@@ -128,7 +128,9 @@ def _camera_grab(number: int) -> tuple[Grab, Callable[[], None]]:
     return grab, capture.release
 
 
-def _stream_grab(address: str) -> tuple[Grab, Callable[[], None]]:
+def _stream_grab(address: str, report: ReadReport) -> tuple[Grab, Callable[[], None]]:
+    import av
+
     from app.video import open_container
 
     container = open_container(address)
@@ -138,7 +140,11 @@ def _stream_grab(address: str) -> tuple[Grab, Callable[[], None]]:
     start_s = time.monotonic()
 
     def grab() -> tuple[float, Callable[[], np.ndarray | None]] | None:
-        picture = next(decoded, None)
+        try:
+            picture = next(decoded, None)
+        except (av.error.FFmpegError, OSError) as error:
+            report.lost = error.strerror or type(error).__name__  # what was seen so far still counts
+            return None
         if picture is None:
             return None
         # The time of arrival: cameras restart and clocks of streams jump, the vehicle's time does not.

@@ -45,6 +45,7 @@ class ReadReport:
     out_of_order: int = 0
     clock_resets: int = 0
     skipped_late: int = 0
+    lost: str = ""
 
     def notes(self) -> list[str]:
         """One sentence for each kind of trouble."""
@@ -53,7 +54,10 @@ class ReadReport:
             "had a time that was not after the one before and were left out": self.out_of_order,
             "time(s) the clock of the clip fell back and was carried on": self.clock_resets,
         }
-        return [f"{count} {'' if 'clock' in text else 'frame(s) '}{text}" for text, count in said.items() if count]
+        notes = [f"{count} {'' if 'clock' in text else 'frame(s) '}{text}" for text, count in said.items() if count]
+        if self.lost:
+            notes.append(f"the live source was lost: {self.lost}")
+        return notes
 
 
 @dataclass

@@ -60,6 +60,7 @@ class VideoWriter:
         self._width, self._height = size_px
         self._last_pts = -1
         try:
+            self.partial.touch()  # FFmpeg would find out at the first frame only
             self._container: Any = av.open(str(self.partial), "w", format="mp4", options={"movflags": "+faststart"})
         except (av.error.FFmpegError, OSError) as error:
             raise self._failed(error) from error
