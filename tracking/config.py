@@ -1,0 +1,81 @@
+"""Settings of the tracker, checked when made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+
+from geometry.errors import InputError
+from tracking.motion import MotionConfig
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Times in seconds, lengths in box sizes: nothing depends on the frame rate or the picture's size.
+
+    Attributes:
+        acceleration, size_acceleration: square root of the spectral density of the white acceleration of a box's centre
+            and of its size, in box sizes / s^1.5.
+        noise: standard deviation of a detected edge, in box sizes.
+        speed, size_speed: standard deviation of the unknown first velocities, box sizes / s.
+        widen: boxes are widened by this share of their size on each side before they are compared (buffered IoU:
+            Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances, WACV 2023).
+        mahalanobis: weight of the likeness by the filter's own uncertainty beside the overlap, 0 to 1.
+        least_likeness: pairs less alike are never joined.
+        evidence_offset, evidence_slope: what a detection adds to the log-odds of existence: offset + slope times the
+            log-odds that it is real; between ``evidence_low`` and ``evidence_high``.
+        raw_odds: weight of the score's own log-odds beside what the stream taught about it.
+        seen_share: probability that a real object is detected in a frame.
+        show, hide: a track is reported from the probability ``show`` on, until it falls under ``hide``.
+        show_unseen: a believed track without a detection is reported above this probability, for at most
+            ``show_unseen_s``.
+        drop: tracks less probable are forgotten; none is kept unseen for longer than ``max_unseen_s``.
+        birth: detections less probable begin no track; nor do those that overlap a track more than ``duplicate``.
+        smooth: reported box = smooth * filtered + (1 - smooth) * detected.
+        metric: settings of the state in metres.
+    """
+
+    acceleration: float = 2.0
+    size_acceleration: float = 0.5
+    noise: float = 0.03
+    speed: float = 1.0
+    size_speed: float = 0.4
+    widen: float = 0.1
+    mahalanobis: float = 0.0
+    least_likeness: float = 0.2
+    evidence_offset: float = 0.5
+    evidence_slope: float = 1.4
+    evidence_low: float = -2.0
+    evidence_high: float = 4.0
+    raw_odds: float = 0.1
+    seen_share: float = 0.7
+    show: float = 0.85
+    hide: float = 0.5
+    show_unseen: float = 0.8
+    show_unseen_s: float = 0.4
+    drop: float = 0.003
+    max_unseen_s: float = 2.5
+    birth: float = 0.1
+    duplicate: float = 0.7
+    smooth: float = 0.8
+    metric: MotionConfig = field(default_factory=MotionConfig)
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name == "metric":
+                continue
+            if not math.isfinite(value):
+                raise InputError(f"tracker setting {entry.name} is {value}, must be a finite number")
+            if entry.name in _SHARES and not 0 <= value <= 1:
+                raise InputError(f"tracker setting {entry.name} is {value}, must be between 0 and 1")
+            if entry.name in _POSITIVE and value <= 0:
+                raise InputError(f"tracker setting {entry.name} is {value}, must be positive")
+
+
+_SHARES = frozenset(
+    {"mahalanobis", "seen_share", "show", "hide", "show_unseen", "drop", "birth", "duplicate", "smooth"}
+)
+_POSITIVE = frozenset(
+    {"acceleration", "size_acceleration", "noise", "speed", "size_speed", "max_unseen_s", "evidence_slope"}
+)

@@ -1,0 +1,58 @@
+"""All tracks in one array, one row each: birth and deletion touch one array, columns are views into it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perception.types import CLASSES
+
+BOX = slice(0, 4)  # centre x, y, width, height; pixels
+RATE = slice(4, 8)  # their rates; pixels per second
+PP, PV, VV = slice(8, 12), slice(12, 16), slice(16, 20)  # covariance per axis: box, box with rate, rate
+XYXY = slice(20, 24)  # the last matched detection
+EXISTS, BORN, SEEN, SCORE, DETECTION, ID, BELIEVED = range(24, 31)
+"""Probability of being real; seconds of birth and of the last detection; its score; its row in this frame or -1;
+identity (exact in float64 up to 2^53); 1 once the track was believed."""
+LAST = slice(24, 29)  # what is written with every detection, EXISTS to DETECTION
+CLASS = 31
+VOTES = slice(32, 32 + len(CLASSES))
+WIDTH = VOTES.stop
+
+
+class TrackTable:
+    """N rows of ``WIDTH`` columns, float64."""
+
+    __slots__ = ("data",)
+
+    def __init__(self) -> None:
+        self.data = np.empty((0, WIDTH))
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def box(self) -> np.ndarray:
+        """(N, 4) view."""
+        return self.data[:, BOX]
+
+    @property
+    def rate(self) -> np.ndarray:
+        """(N, 4) view."""
+        return self.data[:, RATE]
+
+    @property
+    def cov(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Views (N, 4) of the covariances: box, box with rate, rate."""
+        return self.data[:, PP], self.data[:, PV], self.data[:, VV]
+
+    def column(self, index: int) -> np.ndarray:
+        """(N,) view of one of the single columns."""
+        return self.data[:, index]
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add rows (K, WIDTH)."""
+        self.data = np.concatenate((self.data, rows))
+
+    def keep(self, mask: np.ndarray) -> None:
+        """Drop the rows where the mask (N,) is False."""
+        self.data = self.data[mask]

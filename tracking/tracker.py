@@ -1,0 +1,300 @@
+"""The tracker: detections of one frame after another become tracks with lasting identities.
+
+``Tracker.update`` reads as the algorithm does: move on, compare and assign, believe, learn, forget, begin, report. All
+tracks are rows of one array (``tracking.table``); there is no loop over tracks or detections.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from geometry.camera import Camera
+from geometry.errors import InputError
+from geometry.types import GroundPoints
+from perception.types import CLASSES, Detections
+from tracking.assign import Pairs, assign, candidate_pairs, pair_iou
+from tracking.classes import FADE, class_cost
+from tracking.config import TrackerConfig
+from tracking.existence import ScoreModel, bayes, log_odds
+from tracking.kalman import predict_axes, update_axes
+from tracking.motion import MetricFilter
+from tracking.report import tracks_from
+from tracking.table import (
+    BORN,
+    BOX,
+    CLASS,
+    DETECTION,
+    EXISTS,
+    ID,
+    PP,
+    PV,
+    RATE,
+    SCORE,
+    SEEN,
+    VOTES,
+    VV,
+    WIDTH,
+    XYXY,
+    TrackTable,
+)
+from tracking.types import EgoMotion, Tracks
+
+_SMALLEST_PX = 1.0  # predicted boxes never shrink below
+_EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent: it counts in proportion
+_LONGEST_STEP_S = 1.0  # over a longer pause velocities say nothing any more
+_NOTHING = np.empty(0, np.int64)
+
+
+class _Scene(NamedTuple):
+    """Where and when a frame was taken, and what is known of its detections in metres."""
+
+    t_s: float
+    dt_s: float
+    ranges: GroundPoints | None
+    camera: Camera | None
+
+    def ranges_of(self, rows: np.ndarray) -> GroundPoints:
+        if self.ranges is not None:
+            return self.ranges[rows]
+        count = len(rows)
+        return GroundPoints(np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan), np.zeros(count, bool))
+
+
+class _Seen(NamedTuple):
+    """Usable detections of a frame: rows in the caller's order, boxes as corners and as centre and size, noise."""
+
+    row: np.ndarray
+    xyxy: np.ndarray
+    box: np.ndarray
+    noise: np.ndarray  # (M, 4) variance of box
+    score: np.ndarray
+    class_id: np.ndarray
+    evidence: np.ndarray  # (M,) log likelihood ratio of existence
+
+
+class Tracker:
+    """Follows the objects of one clip; make a new one for the next clip.
+
+    Identities are positive and never used twice.
+    """
+
+    def __init__(self, config: TrackerConfig | None = None) -> None:
+        self.config = config = config or TrackerConfig()
+        self._table = TrackTable()
+        self._scores = ScoreModel()
+        self._metric: MetricFilter | None = None
+        self._t_s: float | None = None
+        self._next_id = 1
+        # The centre of a box moves more freely than its size changes: x, y, width, height.
+        self._acceleration2 = np.square([config.acceleration] * 2 + [config.size_acceleration] * 2)
+        self._speed2 = np.square([config.speed] * 2 + [config.size_speed] * 2)
+
+    def __len__(self) -> int:
+        """Tracks kept, believed or not."""
+        return len(self._table)
+
+    def update(
+        self,
+        detections: Detections,
+        t_s: float,
+        *,
+        ranges: GroundPoints | None = None,
+        ego: EgoMotion | None = None,
+        camera: Camera | None = None,
+    ) -> Tracks:
+        """Tracks at t_s, those believed to be real.
+
+        Args:
+            detections: of this frame; boxes without area are passed over.
+            t_s: time of the frame in seconds, not before the last.
+            ranges: road positions of the detections, row by row.
+            ego: the vehicle's own motion since the last frame: moves the predicted boxes along with the picture.
+            camera: of this frame; with one, tracks have a state in metres.
+
+        Raises:
+            InputError: time that runs back or is no number; boxes, scores or classes that are none.
+        """
+        scene = _Scene(t_s, self._step_s(t_s), ranges, camera)
+        seen = self._read(detections)
+        self._move_on(scene, ego)
+        rows, columns, overlap = self._match(seen)
+        self._believe(rows, seen.evidence[columns], scene.dt_s)
+        if len(rows):
+            self._learn(rows, columns, seen, scene)
+        self._forget(t_s)
+        self._begin(columns, overlap, seen, scene)
+        return tracks_from(self._table, self._metric, t_s, self.config)
+
+    # -- time -------------------------------------------------------------------------------------------------
+
+    def _step_s(self, t_s: float) -> float:
+        if not math.isfinite(t_s):
+            raise InputError(f"frame time is {t_s}, must be a finite number of seconds")
+        last = self._t_s
+        if last is not None and t_s < last:
+            raise InputError(f"frame time runs back from {last:.6f} to {t_s:.6f} s; make a new tracker for a new clip")
+        self._t_s = t_s
+        return 0.0 if last is None else t_s - last
+
+    def _move_on(self, scene: _Scene, ego: EgoMotion | None) -> None:
+        table = self._table
+        if scene.camera is not None and self._metric is None:
+            self._metric = MetricFilter(self.config.metric)
+            if len(table):
+                known = table.column(CLASS).astype(np.int64)
+                self._metric.birth(scene.ranges_of(_NOTHING), table.data[:, XYXY], known, None, scene.t_s)
+        if self._metric is not None:
+            self._metric.predict(scene.dt_s, ego)
+        table.column(DETECTION)[:] = -1.0
+        if not len(table) or scene.dt_s == 0.0:
+            return
+        box = table.box
+        noise = self._spread(box[:, 2:], self._acceleration2)
+        predict_axes(box, table.rate, table.cov, min(scene.dt_s, _LONGEST_STEP_S), noise)
+        if ego is not None and ego.image_from_previous is not None:
+            box[:] = _warped(box, ego.image_from_previous)
+        np.maximum(box[:, 2:], _SMALLEST_PX, out=box[:, 2:])
+
+    @staticmethod
+    def _spread(size: np.ndarray, relative2: np.ndarray | float) -> np.ndarray:
+        """Variances (N, 4) of centre and size from variances relative to the size (N, 2)."""
+        size2 = size * size
+        return np.concatenate((size2, size2), axis=1) * relative2
+
+    # -- comparing --------------------------------------------------------------------------------------------
+
+    def _read(self, detections: Detections) -> _Seen:
+        config = self.config
+        xyxy = detections.xyxy_px.astype(np.float64)
+        score, class_id = detections.score.astype(np.float64), detections.class_id
+        row = np.arange(len(xyxy))
+        if not len(row):
+            return _Seen(row, xyxy, xyxy, xyxy, score, class_id, score)
+        _check(xyxy, score, class_id)
+        size = xyxy[:, 2:] - xyxy[:, :2]
+        if size.min() <= 0:
+            good = (size > 0).all(axis=1)
+            row, xyxy, size, score, class_id = row[good], xyxy[good], size[good], score[good], class_id[good]
+        box = np.concatenate((xyxy[:, :2] + 0.5 * size, size), axis=1)
+        odds = log_odds(score)
+        real = self._scores.read(odds) + config.raw_odds * (odds - 2.0)
+        evidence = config.evidence_offset + config.evidence_slope * real
+        evidence = np.minimum(np.maximum(evidence, config.evidence_low), config.evidence_high)
+        return _Seen(row, xyxy, box, self._spread(size, config.noise**2), score, class_id, evidence)
+
+    def _match(self, seen: _Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows of tracks and of detections that belong together, and how far each detection overlaps any track."""
+        table, config = self._table, self.config
+        shape = len(table), len(seen.box)
+        overlap = np.zeros(shape[1])
+        if not shape[0] or not shape[1]:
+            return _NOTHING, _NOTHING, overlap
+        a, b = _corners(table.box, 0.5 + config.widen), _corners(seen.box, 0.5 + config.widen)
+        i, j = pairs = candidate_pairs(a, b)
+        iou = pair_iou(a[i], b[j])
+        np.maximum.at(overlap, j, iou)
+        gain = self._likeness(iou, pairs, seen) - config.least_likeness
+        gain = gain - class_cost(table.column(CLASS)[i].astype(np.int64), seen.class_id[j])
+        chosen = assign(pairs, gain, shape)
+        return i[chosen], j[chosen], overlap
+
+    def _likeness(self, iou: np.ndarray, pairs: Pairs, seen: _Seen) -> np.ndarray:
+        share = self.config.mahalanobis
+        if share == 0.0:
+            return iou
+        i, j = pairs
+        residual = seen.box[j] - self._table.box[i]
+        distance2 = (residual * residual / (self._table.data[i, PP] + seen.noise[j])).sum(axis=1)
+        return (1.0 - share) * iou + share * np.exp(distance2 * -0.125)
+
+    # -- believing and learning -------------------------------------------------------------------------------
+
+    def _believe(self, rows: np.ndarray, evidence: np.ndarray, dt_s: float) -> None:
+        exists = self._table.column(EXISTS)
+        if not len(exists):
+            return
+        share = min(dt_s / _EVIDENCE_PERIOD_S, 1.0)
+        ratio = np.full(len(exists), (1.0 - self.config.seen_share) ** share)
+        ratio[rows] = np.exp(evidence * share)
+        exists[:] = bayes(exists, ratio)
+
+    def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: _Seen, scene: _Scene) -> None:
+        """Filter the matched boxes, vote on classes, range them."""
+        table, at, score = self._table, seen.row[columns], seen.score[columns]
+        old = table.data[rows]
+        cov = old[:, PP], old[:, PV], old[:, VV]
+        box, rate, cov = update_axes(old[:, BOX], old[:, RATE], cov, seen.box[columns], seen.noise[columns])
+        old[:, BOX], old[:, RATE] = box, rate
+        old[:, PP], old[:, PV], old[:, VV] = cov
+        old[:, XYXY] = seen.xyxy[columns]
+        old[:, SEEN], old[:, SCORE], old[:, DETECTION] = scene.t_s, score, at
+        votes = old[:, VOTES]
+        votes *= FADE
+        votes[np.arange(len(at)), seen.class_id[columns]] += score
+        old[:, CLASS] = votes.argmax(axis=1)
+        table.data[rows] = old
+        if self._metric is not None:
+            class_id = old[:, CLASS].astype(np.int64)
+            self._metric.update(rows, scene.ranges_of(at), seen.xyxy[columns], class_id, scene.camera, scene.t_s)
+
+    # -- birth and death --------------------------------------------------------------------------------------
+
+    def _forget(self, t_s: float) -> None:
+        table, config = self._table, self.config
+        keep = (table.column(EXISTS) >= config.drop) & (table.column(SEEN) >= t_s - config.max_unseen_s)
+        if not keep.all():
+            table.keep(keep)
+            if self._metric is not None:
+                self._metric.keep(keep)
+
+    def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: _Seen, scene: _Scene) -> None:
+        """Begin tracks from detections that belong to none."""
+        probability = 1.0 / (1.0 + np.exp(-seen.evidence))
+        free = (probability >= self.config.birth) & (overlap < self.config.duplicate)
+        free[taken] = False
+        born = np.flatnonzero(free)
+        if not len(born):
+            return
+        new = np.zeros((len(born), WIDTH))
+        new[:, BOX], new[:, PP], new[:, XYXY] = seen.box[born], seen.noise[born], seen.xyxy[born]
+        new[:, VV] = self._spread(seen.box[born, 2:], self._speed2)
+        new[:, EXISTS], new[:, SCORE], new[:, DETECTION] = probability[born], seen.score[born], seen.row[born]
+        new[:, BORN] = new[:, SEEN] = scene.t_s
+        new[:, ID] = np.arange(self._next_id, self._next_id + len(born))
+        new[:, CLASS] = class_id = seen.class_id[born]
+        new[np.arange(len(born)), VOTES.start + class_id] = seen.score[born]
+        self._next_id += len(born)
+        self._table.append(new)
+        if self._metric is not None:
+            at = scene.ranges_of(seen.row[born])
+            self._metric.birth(at, seen.xyxy[born], class_id, scene.camera, scene.t_s)
+
+
+def _corners(box: np.ndarray, half: float) -> np.ndarray:
+    """Corners (N, 4) of boxes given by centre and size, reaching ``half`` of their size from the centre."""
+    reach = box[:, 2:] * half
+    return np.concatenate((box[:, :2] - reach, box[:, :2] + reach), axis=1)
+
+
+def _warped(box: np.ndarray, homography: np.ndarray) -> np.ndarray:
+    """Boxes (N, 4) by centre and size after the picture moved by a (3, 3) homography."""
+    corners = _corners(box, 0.5)
+    points = np.concatenate((corners, np.ones((len(box), 1))), axis=1)
+    low, high = points[:, [0, 1, 4]] @ homography.T, points[:, [2, 3, 4]] @ homography.T
+    low, high = low[:, :2] / low[:, 2:], high[:, :2] / high[:, 2:]
+    return np.concatenate((0.5 * (low + high), high - low), axis=1)
+
+
+def _check(xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray) -> None:
+    if not math.isfinite(xyxy.sum()):
+        bad = int(np.flatnonzero(~np.isfinite(xyxy).all(axis=1))[0])
+        raise InputError(f"box of detection {bad} is {xyxy[bad].tolist()}, must be finite pixels; look at the detector")
+    if not (score.min() >= 0.0 and score.max() <= 1.0):
+        bad = int(np.flatnonzero(~((score >= 0) & (score <= 1)))[0])
+        raise InputError(f"score of detection {bad} is {score[bad]}, must be between 0 and 1; look at the detector")
+    if class_id.min() < 0 or class_id.max() >= len(CLASSES):
+        bad = int(np.flatnonzero((class_id < 0) | (class_id >= len(CLASSES)))[0])
+        raise InputError(f"class of detection {bad} is {class_id[bad]}, must be from 0 to {len(CLASSES) - 1}")
