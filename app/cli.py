@@ -21,7 +21,11 @@ EXIT_INTERRUPTED = 130
 
 # "group command" -> module:function. The modules are light: what is heavy is imported inside the functions.
 COMMANDS: dict[str, str] = {
+    "run": "app.commands.run:run",
+    "ui": "app.commands.ui:ui",
+    "bench": "app.commands.bench:bench",
     "eval detect": "app.commands.eval_detect:eval_detect",
+    "quantize": "app.commands.quantize:quantize",
     "models": "app.commands.models:models",
 }
 GROUPS = {

@@ -1,0 +1,219 @@
+"""The whole program in one page: one frame in, everything known of it out.
+
+detections -> own motion -> camera mount -> lanes -> ranges -> tracks -> events. The command line, the page, the batch
+and the tests run the same three lines::
+
+    for frame in frames(path):
+        result = pipeline.step(frame)
+        picture = painter.draw(frame, result, pipeline.camera)
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from app.events import EventConfig, EventDetector
+from app.record_json import rounded
+from app.types import CameraPose, FrameResult
+from geometry.camera import Camera
+from geometry.ground import range_objects
+from geometry.profiles import load_profile
+from perception.lanes import LaneTracker
+from perception.types import Detections, Frame, LaneModel, Lanes, ObjectDetector
+from tracking.tracker import Tracker
+from tracking.types import EgoMotion
+
+if TYPE_CHECKING:
+    from app.config import Settings
+
+TIME_DECIMALS = 6  # as records have it, so that a run repeated from its records has the very same times
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """Choices that belong to no single stage.
+
+    Attributes:
+        detect_every: the detector looks at each n-th frame; tracks and lanes go on between.
+        calibrate: whether the mount is followed while driving.
+        events: when to warn.
+    """
+
+    detect_every: int = 1
+    calibrate: bool = True
+    events: EventConfig = field(default_factory=EventConfig)
+
+
+class Stopwatch:
+    """Milliseconds of each stage of one frame."""
+
+    def __init__(self, already: dict[str, float] | None = None) -> None:
+        self.ms: dict[str, float] = dict(already or {})
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Ends a stage."""
+        now = time.perf_counter()
+        self.ms[stage] = self.ms.get(stage, 0.0) + (now - self._last) * 1e3
+        self._last = now
+
+
+class EgoModel(Protocol):
+    """Anything that follows the vehicle's own motion."""
+
+    def step(self, bgr: np.ndarray, camera: Camera, detections: Detections, t_s: float) -> EgoMotion:
+        """Motion since the last frame."""
+        ...
+
+
+class UnknownEgoMotion:
+    """An own motion of which nothing is known."""
+
+    def step(self, bgr: np.ndarray, camera: Camera, detections: Detections, t_s: float) -> EgoMotion:
+        """Nothing known."""
+        return EgoMotion()
+
+
+class NoLanes:
+    """A lane model that sees none: for clips without a marked road."""
+
+    def step(
+        self, frame: Frame, camera: Camera, detections: Detections, *, forward_m: float = 0.0, yaw_rad: float = 0.0
+    ) -> Lanes:
+        """No lanes."""
+        return Lanes()
+
+
+class Pipeline:
+    """Follows one clip from its first frame to its last; make a new one for the next clip.
+
+    Args:
+        camera: of the clip's size, with the mount believed at first.
+        detector: may be None where every frame comes with its detections.
+        lane_model, tracker: fresh ones, they remember the clip.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        detector: ObjectDetector | None,
+        lane_model: LaneModel,
+        tracker: Tracker,
+        config: PipelineConfig | None = None,
+        *,
+        ego_model: EgoModel | None = None,
+    ) -> None:
+        self.config = config or PipelineConfig()
+        self.camera = camera
+        self.detector = detector
+        self._lane_model = lane_model
+        self._tracker = tracker
+        self._ego_model = ego_model or UnknownEgoMotion()
+        self._events = EventDetector(self.config.events)
+        self._lanes = Lanes()
+        self._last_s: float | None = None
+        self._detected = 0
+
+    @property
+    def detector_description(self) -> dict[str, str]:
+        """Name, file, sha256, provider and input size of the detector, for records and screens."""
+        return {"name": "none"} if self.detector is None else self.detector.description
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the way this pipeline was made."""
+        notice = getattr(self.detector, "notice", "")
+        return (notice,) if notice else ()
+
+    def detect(self, frame: Frame) -> Detections:
+        """What the detector sees in this frame, rounded as records have it; nothing on frames that it leaves out.
+
+        Call it once a frame, in order. It shares nothing with ``step``: it may run in another thread, ahead of it.
+        """
+        skipped = self._detected % self.config.detect_every
+        self._detected += 1
+        if self.detector is None or skipped:
+            return Detections.empty()
+        return rounded(self.detector.detect(frame.bgr))
+
+    def step(
+        self, frame: Frame, found: Detections | None = None, *, stage_ms: dict[str, float] | None = None
+    ) -> FrameResult:
+        """All that is known at this frame; times must rise from call to call.
+
+        Args:
+            found: detections of this frame where they are known already; ``detect`` is called otherwise.
+            stage_ms: milliseconds spent on this frame before, reported with the others.
+        """
+        watch = Stopwatch(stage_ms)
+        if found is None:
+            found = self.detect(frame)
+            watch.lap("detect")
+        t_s = round(frame.t_s, TIME_DECIMALS)
+        dt_s = 0.0 if self._last_s is None else t_s - self._last_s
+        self._last_s = t_s
+
+        ego = self._ego_model.step(frame.bgr, self.camera, found, t_s)
+        watch.lap("ego motion")
+        pose = self._mount(ego, t_s)
+        watch.lap("calibration")
+        moved = {"forward_m": ego.speed_mps * dt_s, "yaw_rad": ego.yaw_rate_radps * dt_s}
+        self._lanes = self._lane_model.step(frame, self.camera, found, **moved)
+        watch.lap("lanes")
+        ranges = range_objects(self.camera, found.xyxy_px, found.class_id)
+        watch.lap("ranges")
+        tracks = self._tracker.update(found, t_s, ranges=ranges, ego=ego, camera=self.camera)
+        watch.lap("tracks")
+        events = self._events.step(t_s, tracks, self._lanes, ego, pose)
+        watch.lap("events")
+        return FrameResult(frame.index, t_s, found, ranges, tracks, self._lanes, ego, pose, events, watch.ms)
+
+    def _mount(self, ego: EgoMotion, t_s: float) -> CameraPose:
+        """The mount believed from this frame on."""
+        camera = self.camera
+        return CameraPose(
+            camera.height_m, camera.pitch_rad, camera.yaw_rad, camera.roll_rad, horizon_y_px=camera.horizon_y_px
+        )
+
+
+def build_pipeline(
+    settings: Settings, size_px: tuple[int, int], *, detector: ObjectDetector | None = None, load: bool = True
+) -> Pipeline:
+    """A pipeline as the settings say, for a clip of this size.
+
+    Args:
+        detector: one that is loaded already: a network is loaded once for many clips.
+        load: False leaves the detector out, for runs whose detections are known.
+
+    Raises:
+        InputError: the camera profile, the model file or the speed file cannot be used.
+    """
+    camera = load_profile(settings.camera.profile).for_size(*size_px)
+    if detector is None and load:
+        detector = open_detector(settings)
+    lane_model = LaneTracker() if settings.lanes.enabled else NoLanes()
+    config = PipelineConfig(settings.detector.every, settings.camera.calibrate, settings.events)
+    return Pipeline(camera, detector, lane_model, Tracker(), config)
+
+
+def open_detector(settings: Settings) -> ObjectDetector:
+    """The detector that the settings name.
+
+    Raises:
+        InputError: no such model, or one that cannot be used.
+    """
+    from perception.detector import load_detector
+
+    choice = settings.detector
+    return load_detector(
+        choice.file,
+        device=choice.device,
+        input_size=choice.input_size,
+        head=choice.head,
+        score_threshold=choice.score_threshold,
+        threads=choice.threads or None,
+    )
