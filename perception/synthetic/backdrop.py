@@ -1,4 +1,4 @@
-"""What lies behind everything on the road: the sky with its horizon, and the fronts of houses along a straight street."""
+"""What lies behind everything on the road: the sky with its horizon, and house fronts along a straight street."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from perception.synthetic.textures import (
     FRONT_LENGTH_M,
     FRONT_TEXEL_M,
     SKY_HIGH_RAD,
-    SKY_LOW_RAD,
     SKY_TEXEL_RAD,
     house_fronts,
     panorama,

@@ -67,7 +67,7 @@ class Light:
 def lamp_pools(s_m: np.ndarray, d_m: np.ndarray, places_d_m: tuple[float, ...]) -> np.ndarray:
     """Light of street lamps on the road at (s, d), float32, a share of daylight."""
     along = (s_m + LAMP_SPACING_M / 2) % LAMP_SPACING_M - LAMP_SPACING_M / 2
-    total = np.zeros_like(along)
+    total = np.zeros(np.broadcast_shapes(s_m.shape, d_m.shape))
     for place in places_d_m:
         total += 0.26 / (1 + (along * along + (d_m - place) ** 2) / 30.0) ** 1.5
     return total

@@ -17,6 +17,12 @@ Colour = tuple[float, float, float]
 Point = tuple[float, float, float]
 
 
+def scaled(colour: Colour, share: float) -> Colour:
+    """A darker or lighter colour."""
+    b, g, r = colour
+    return b * share, g * share, r * share
+
+
 class Lamp(enum.IntEnum):
     """What a face is besides painted: the lamps that shine by state, and what shines back in a beam."""
 
@@ -46,7 +52,7 @@ class Surface:
 
     @cached_property
     def quarters(self) -> np.ndarray:
-        """(4, F) vertices at the start and a quarter, a half, three quarters around: normals come from the diagonals."""
+        """(4, F) vertices at the start and a quarter, a half, three quarters around; normals come from diagonals."""
         return np.array([[f[len(f) * k // 4] for f in self.faces] for k in range(4)])
 
     @cached_property
@@ -78,13 +84,15 @@ class Mesh:
 def normals(vertices: np.ndarray, surface: Surface) -> np.ndarray:
     """(F, 3) unit normals of the faces over ``vertices`` (cross product of the diagonals: Newell's, for quads)."""
     a, b, c, d = (vertices[row] for row in surface.quarters)
-    out = np.cross(c - a, d - b)
-    return out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+    (ux, uy, uz), (vx, vy, vz) = (c - a).T, (d - b).T
+    out = np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], axis=1)
+    return out / np.maximum(np.sqrt((out * out).sum(axis=1, keepdims=True)), 1e-12)
 
 
 def centroids(vertices: np.ndarray, surface: Surface) -> np.ndarray:
     """(F, 3) middle of four points around each face."""
-    return vertices[surface.quarters].mean(axis=0)
+    a, b, c, d = (vertices[row] for row in surface.quarters)
+    return (a + b + c + d) / 4
 
 
 class MeshBuilder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def clothes(rng: np.random.Generator) -> Clothes:
 def _column(
     build: MeshBuilder, rings: list[tuple[tuple[float, float, float], float, float]], colours: list[Colour]
 ) -> None:
-    """A stack of horizontal ellipses (centre, radius along x, along y), skinned with one colour a storey, and capped."""
+    """A stack of horizontal ellipses (centre, radius along x, along y), one colour a storey, capped on both ends."""
     sides = 10
     angle = np.arange(sides) * (2 * math.pi / sides)
     first = build.points(
@@ -127,7 +128,7 @@ class Figure:
         return mesh.vertices, np.array(self._owner), mesh.surface
 
     def pose(self, angle_rad: np.ndarray, joint_m: np.ndarray, *, on_road: bool) -> Mesh:
-        """The mesh with each bone turned by ``angle_rad`` (positive: its end swings forward) about ``joint_m`` (., 3)."""
+        """The mesh with each bone turned by ``angle_rad`` (positive: it swings forward) about ``joint_m`` (., 3)."""
         rest, owner, surface = self._rest
         c, s = np.cos(angle_rad)[owner], np.sin(angle_rad)[owner]
         x, y, z = rest.T
@@ -143,14 +144,19 @@ def _drop(length: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _trunk(build: MeshBuilder, h: float, wear: Clothes) -> None:
     """Trunk, neck and head above the hips at the origin."""
-    trunk = ((-0.05, 0.058, 0.088), (0.02, 0.066, 0.096), (0.12, 0.058, 0.084), (0.22, 0.068, 0.108))
-    trunk += ((0.285, 0.05, 0.118), (0.305, 0.032, 0.05))
+    trunk: list[tuple[float, float, float]] = [
+        (-0.05, 0.058, 0.088),
+        (0.02, 0.066, 0.096),
+        (0.12, 0.058, 0.084),
+        (0.22, 0.068, 0.108),
+    ]
+    trunk += [(0.285, 0.05, 0.118), (0.305, 0.032, 0.05)]
     rings = [((0.0, 0.0, z * h), rx * h, ry * h) for z, rx, ry in trunk]
     _column(build, rings, [wear.legs, wear.top, wear.top, wear.top, wear.top])
     crown = wear.helmet or wear.hair
     wide = 0.05 if wear.helmet is None else 0.066
-    head = ((0.30, 0.03, 0.03), (0.335, 0.034, 0.032), (0.36, 0.05, 0.042), (0.41, wide + 0.006, wide))
-    head += ((0.45, wide - 0.006, wide - 0.008), (0.47, 0.022, 0.022))
+    head = [(0.30, 0.03, 0.03), (0.335, 0.034, 0.032), (0.36, 0.05, 0.042), (0.41, wide + 0.006, wide)]
+    head += [(0.45, wide - 0.006, wide - 0.008), (0.47, 0.022, 0.022)]
     rings = [((0.01 * h, 0.0, z * h), rx * h, ry * h) for z, rx, ry in head]
     _column(build, rings, [wear.skin, wear.skin, wear.skin, crown, crown])
     if wear.bag is not None:
@@ -187,7 +193,7 @@ def _ring(build: MeshBuilder, x: float, radius: float, thick: float, colour: Col
     """A wheel as a ring of short tubes standing in the x-z plane."""
     angle = np.linspace(0, 2 * math.pi, 15)
     points = np.stack([x + radius * np.cos(angle), np.zeros(15), radius + thick + radius * np.sin(angle)], axis=1)
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in pairwise(points):
         build.tube((a, b), (thick, thick), colour, 5)
 
 
@@ -272,7 +278,7 @@ class Rider:
             foot = np.array([-0.08 + 0.17 * math.cos(turn), side * 0.1, 0.4 - 0.17 * math.sin(turn)])
             if self.motor:
                 foot = np.array([0.0, side * 0.2, 0.36])
-            hip = self.hip + (0.0, side * 0.055 * h, 0.0)
+            hip = self.hip + np.array([0.0, side * 0.055 * h, 0.0])
             thigh, shin = _bend(hip, foot, 0.245 * h, 0.246 * h)
             knee = hip + _end(np.array([thigh]), 0.245 * h)[0]
             angle[1 + number], joint[1 + number] = thigh, hip

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
-from perception.synthetic.mesh import Colour, Lamp, Mesh, MeshBuilder
+from perception.synthetic.mesh import Colour, Lamp, Mesh, MeshBuilder, scaled
 
 _STEEL: Colour = (120, 122, 124)
 _DARK: Colour = (32, 34, 32)
@@ -31,10 +32,10 @@ def traffic_light(state: int, height_m: float = 3.0) -> Mesh:
     build.box((0.0, -0.17, low), (0.22, 0.17, low + 0.95), _DARK)
     for number in range(3):
         lit = number == state
-        colour = _LIGHTS[number] if lit else tuple(0.2 * c for c in _LIGHTS[number])
+        colour = scaled(_LIGHTS[number], 1.0 if lit else 0.2)
         centre = (-0.002, 0.0, low + 0.79 - 0.31 * number)
         lamp = Lamp.LIT if lit else Lamp.NONE
-        build.polygon(_facing(centre, _circle(0.125)), colour, lamp=lamp, lift=0.05)  # type: ignore[arg-type]
+        build.polygon(_facing(centre, _circle(0.125)), colour, lamp=lamp, lift=0.05)
     return build.build()
 
 
@@ -43,7 +44,7 @@ def pole(height_m: float, radius_m: float = 0.06, colour: Colour = _STEEL) -> Me
     build = MeshBuilder()
     count = max(2, round(height_m / 1.5))
     heights = np.linspace(0.0, height_m, count)
-    for low, high in zip(heights[:-1], heights[1:], strict=True):
+    for low, high in pairwise(heights):
         build.tube((np.array([0, 0, low]), np.array([0, 0, high])), (radius_m, radius_m), colour, 6)
     return build.build()
 
@@ -52,7 +53,7 @@ def lamp_post(height_m: float, reach_m: float) -> Mesh:
     """A street lamp whose arm reaches ``reach_m`` to the left."""
     build = MeshBuilder()
     heights = np.linspace(0.0, height_m, 6)
-    for low, high in zip(heights[:-1], heights[1:], strict=True):
+    for low, high in pairwise(heights):
         build.tube((np.array([0, 0, low]), np.array([0, 0, high])), (0.09, 0.08), _STEEL, 6)
     tip = np.array([0.0, reach_m, height_m + 0.3])
     build.tube((np.array([0, 0, height_m]), tip), (0.06, 0.05), _STEEL, 5)
@@ -73,7 +74,7 @@ def traffic_sign(kind: str, height_m: float = 2.2, size_m: float = 0.7) -> Mesh:
     near = (-0.003, 0.0, height_m + half)
 
     def plate(points: np.ndarray, colour: Colour, lift: float) -> None:
-        build.polygon(_facing(near, points), colour, lamp=Lamp.RETRO, lift=lift)  # type: ignore[arg-type]
+        build.polygon(_facing(near, points), colour, lamp=Lamp.RETRO, lift=lift)
 
     white, red, blue, black = (232.0, 232.0, 232.0), (42.0, 34.0, 190.0), (170.0, 84.0, 22.0), (28.0, 28.0, 28.0)
     shape = {
@@ -105,7 +106,7 @@ def traffic_sign(kind: str, height_m: float = 2.2, size_m: float = 0.7) -> Mesh:
         plate(shape * 0.94, blue, 0.04)
         bar = np.array([(-0.5, -0.08), (0.5, -0.08), (0.5, 0.08), (-0.5, 0.08)]) * half
         for z in (-0.18, 0.16):
-            plate(bar + (0, z * half), white, 0.06)
+            plate(bar + np.array([0.0, z * half]), white, 0.06)
     return build.build()
 
 
@@ -115,7 +116,7 @@ def bridge(width_m: float, length_m: float, clearance_m: float) -> Mesh:
     concrete, dark = (172.0, 180.0, 184.0), (104.0, 108.0, 110.0)
     y = np.linspace(-width_m / 2 - 12, width_m / 2 + 12, 15)
     x0, x1, low, high = -length_m / 2, length_m / 2, clearance_m, clearance_m + 1.9
-    for a, b in zip(y[:-1], y[1:], strict=True):
+    for a, b in pairwise(y):
         build.polygon([(x0, b, low), (x0, b, high), (x0, a, high), (x0, a, low)], concrete)
         build.polygon([(x0, b, low), (x0, a, low), (x1, a, low), (x1, b, low)], dark)
         build.polygon([(x1, a, low), (x1, a, high), (x1, b, high), (x1, b, low)], concrete)
@@ -123,6 +124,6 @@ def bridge(width_m: float, length_m: float, clearance_m: float) -> Mesh:
         inner, outer = side * width_m / 2, side * (width_m / 2 + 2.0)
         low_y, high_y = sorted((inner, outer))
         steps = np.linspace(x0, x1, max(2, round(length_m / 2)))
-        for a, b in zip(steps[:-1], steps[1:], strict=True):
+        for a, b in pairwise(steps):
             build.box((a, low_y, 0.0), (b, high_y, low), (138, 144, 148))
     return build.build()

@@ -9,7 +9,7 @@ import numpy as np
 
 from perception.synthetic import bodies
 from perception.synthetic.backdrop import Backdrop
-from perception.synthetic.bodies import Signals
+from perception.synthetic.bodies import Facing, Signals
 from perception.synthetic.ground import Ground, Rays
 from perception.synthetic.light import Light
 from perception.synthetic.motion import Poses
@@ -20,6 +20,7 @@ from perception.synthetic.weather import Weather
 from perception.synthetic.world import Scene
 from perception.types import Frame
 
+_HIDDEN = 0.995  # of the outline: what is left would not fill a pixel
 _BLINK_HZ = 1.5  # between the 60 and 120 a minute that UN ECE R6 allows
 _BRAKE_MPS2 = -0.7  # UN ECE R13-H asks for the stop lamps from 0.7 m/s^2 of regenerative braking on
 
@@ -97,18 +98,19 @@ class Renderer:
             if number == 1 and rails:
                 self.scenery.paint_rails(canvas, view, now, sorted(rails, key=lambda r: -abs(r - here)))
             for body in group:
-                signals = self._signals(body, t_s)
-                surface = body.actor.mesh(t_s).surface
+                if body.occlusion > _HIDDEN:
+                    continue
+                seen = Facing.of(body.vertices, body.surface, eye)
                 open_sky = self._open_sky(float(now.s_m[body.row]))
-                colour = bodies.shade(body.vertices, surface, eye, sun, light, open_sky)
-                bodies.light_lamps(colour, surface, signals, night=light.night)
+                colour = bodies.shade(seen, body.surface, sun, light, open_sky)
+                signals = self._signals(body, t_s)
+                sources += bodies.light_lamps(colour, seen, body.surface, signals, night=light.night)
                 fog = float(light.fog_share(float(np.hypot(*body.centre_m))))
                 colour = colour * (1 - fog) + light.haze_colour * fog
-                cover = bodies.draw(canvas, view, body, surface, colour, self.scene.options.supersampling)
+                cover = bodies.draw(canvas, view, body, seen, colour, self.scene.options.supersampling)
                 if owner is not None and cover is not None:
                     part = owner[bodies.body_window(body, canvas.shape)]
                     part[cover >= 128] = body.actor.track_id
-                sources += bodies.glows(body, surface, signals, night=light.night)
         return sources
 
     def _open_sky(self, s_m: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -67,7 +68,7 @@ def _asphalt(rng: np.random.Generator, shape: tuple[int, int], road: Road, d: np
     tone = base + 5 * value_noise(rng, shape, (160, 60)) + 4 * value_noise(rng, shape, (24, 12))
     tone = tone + 6 * rng.standard_normal(shape, dtype=np.float32) + 3 * value_noise(rng, shape, (2, 2))
     places = sorted(m.d_m for m in road.markings)
-    for right, left in zip(places[:-1], places[1:], strict=True):
+    for right, left in pairwise(places):
         middle = (left + right) / 2
         for wheel in (-0.8, 0.8):
             tone = tone - 7 * np.exp(-(((d - middle - wheel) / 0.32) ** 2))[None]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geometry.camera import Camera
 from geometry.types import Rows, frozen_array
+from perception.synthetic.mesh import Surface
 from perception.synthetic.motion import Poses
 from perception.synthetic.order import hidden_share, painting_order
 from perception.synthetic.road import Marking, Road
@@ -108,7 +109,7 @@ class FrameTruth:
 
     def __getattr__(self, name: str) -> np.ndarray:
         if name in ObjectTruth.__dataclass_fields__:
-            return getattr(self.objects, name)  # type: ignore[no-any-return]
+            return getattr(self.objects, name)
         raise AttributeError(name)
 
     def detections(self, *, max_occlusion: float = 0.7, min_height_px: float = 8.0) -> Detections:
@@ -135,10 +136,12 @@ class Placed:
     actor: Actor
     row: int  # in the poses of the scene
     vertices: np.ndarray  # (V, 3)
+    surface: Surface
     footprint: np.ndarray  # (4, 2) corners of the 3D box on the road
     yaw_rad: float
     centre_m: np.ndarray
     outline: Outline
+    occlusion: float = 0.0
 
 
 def place(scene: Scene, poses: Poses, view: View, t_s: float, max_range_m: float) -> list[Placed]:
@@ -162,17 +165,18 @@ def place(scene: Scene, poses: Poses, view: View, t_s: float, max_range_m: float
         _, w, length = actor.size_m
         corners = np.array([(-length, -w), (-length, w), (length, w), (length, -w)]) / 2
         footprint = corners @ turn.T + centres[row]
-        placed.append(Placed(actor, int(row), vertices, footprint, float(yaws[row]), centres[row], seen))
+        placed.append(Placed(actor, int(row), vertices, mesh.surface, footprint, float(yaws[row]), centres[row], seen))
     order = painting_order([p.footprint for p in placed], [p.outline for p in placed])
-    return [placed[i] for i in order]
+    placed = [placed[i] for i in order]
+    hidden = hidden_share([p.outline for p in placed], view.camera.width_px, view.camera.height_px)
+    return [replace(p, occlusion=share) for p, share in zip(placed, hidden, strict=True)]
 
 
-def object_truth(placed: list[Placed], poses: Poses, camera: Camera) -> ObjectTruth:
+def object_truth(placed: list[Placed], poses: Poses) -> ObjectTruth:
     """Rows for the bodies that have a class and are at least 2 px wide and tall."""
-    hidden = hidden_share([p.outline for p in placed], camera.width_px, camera.height_px)
     c, s = math.cos(poses.heading_rad[0]), math.sin(poses.heading_rad[0])
     rows = []
-    for body, share in zip(placed, hidden, strict=True):
+    for body in placed:
         box, actor = body.outline.xyxy_px, body.actor
         if actor.class_id < 0 or min(box[2] - box[0], box[3] - box[1]) < _MIN_SIDE_PX:
             continue
@@ -187,7 +191,7 @@ def object_truth(placed: list[Placed], poses: Poses, camera: Camera) -> ObjectTr
                 actor.size_m,
                 (body.yaw_rad + math.pi) % (2 * math.pi) - math.pi,
                 body.centre_m,
-                share,
+                body.occlusion,
                 body.outline.truncated,
                 actor.grounded,
             )

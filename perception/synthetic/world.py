@@ -41,7 +41,8 @@ class Options:
         radius_m, turn: of bends in the scenes that have one; ``turn`` left or right.
         speed_mps: of the vehicle at the start, NaN: the scene's own.
         traffic: number of vehicles beside those of the plot. people: likewise.
-        weave_m: amplitude of the vehicle's swaying in its lane.
+        weave_m: amplitude of the vehicle's swaying in its lane. drift_m: how far it drifts to the left, from 45 % of
+            the time on, before it comes back.
         supersampling: picture elements per pixel and axis for bodies, 0: chosen by their size.
     """
 
@@ -70,6 +71,7 @@ class Options:
     traffic: int = -1
     people: int = -1
     weave_m: float = 0.0
+    drift_m: float = 0.0
     supersampling: int = 0
 
     def __post_init__(self) -> None:
@@ -123,7 +125,7 @@ class Actor:
     shape: Mesh | Callable[[float], Mesh]
     grounded: bool = True
     parked: bool = False
-    _cache: dict[float, Mesh] = field(default_factory=dict, repr=False)
+    _cache: dict[float, Mesh] = field(default_factory=dict, repr=False, init=False)
 
     def mesh(self, t_s: float) -> Mesh:
         """The body's mesh in its own frame."""
@@ -245,7 +247,7 @@ class Scene:
         return FrameTruth(
             index=round(t_s * float(self.fps)),
             t_s=t_s,
-            objects=object_truth(placed, now, camera),
+            objects=object_truth(placed, now),
             lanes=lanes,
             lane_points_m=lines,
             camera=camera,
