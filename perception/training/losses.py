@@ -1,0 +1,114 @@
+"""What a wrong answer costs: varifocal for classes, GIoU or CIoU and distribution focal for boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from geometry.boxes import aligned_ciou, aligned_giou
+from perception.training.assign import (
+    Assignment,
+    Cells,
+    TalRule,
+    Truth,
+    assign_atss,
+    assign_one_to_one,
+    assign_tal,
+)
+from perception.training.model import Raw, decode_boxes
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the parts (PP-YOLOE's) and options."""
+
+    classes: float = 1.0
+    boxes: float = 2.5
+    distances: float = 0.5
+    box_loss: Literal["giou", "ciou"] = "giou"
+    tal: TalRule = field(default_factory=TalRule)
+
+
+def varifocal(logits: Tensor, quality: Tensor, *, alpha: float = 0.75, gamma: float = 2.0) -> Tensor:
+    """Varifocal loss (VarifocalNet, Zhang et al. 2021), element by element.
+
+    ``quality`` q is the IoU-aware target, 0 for background: q BCE(p, q) for objects, alpha p^gamma BCE(p, 0) for
+    background; the weight of background carries no gradient.
+    """
+    with torch.no_grad():
+        weight = torch.where(quality > 0, quality, alpha * logits.sigmoid().pow(gamma))
+    return functional.binary_cross_entropy_with_logits(logits, quality, reduction="none") * weight
+
+
+def distribution_focal(logits: Tensor, target: Tensor) -> Tensor:
+    """Distribution focal loss (Li et al. 2020): cross entropy with the two bins around the target.
+
+    ``logits`` (..., bins), ``target`` (...) in strides, clipped to the last bin; returns (...).
+    """
+    bins = logits.shape[-1]
+    target = target.clamp(0.0, bins - 1 - 1e-3)
+    left = target.floor().long()
+    right_share = target - left
+    log_p = logits.log_softmax(-1)
+    low = log_p.gather(-1, left[..., None])[..., 0]
+    high = log_p.gather(-1, left[..., None] + 1)[..., 0]
+    return -(1.0 - right_share) * low - right_share * high
+
+
+@dataclass(frozen=True, eq=False)
+class LossParts:
+    """Scalars: the weighted sum and its parts; ``positives`` is the number of cells that learn an object."""
+
+    total: Tensor
+    classes: Tensor
+    boxes: Tensor
+    distances: Tensor
+    positives: int
+
+
+def _assign(raw: Raw, boxes_px: Tensor, truth: Truth, config: LossConfig, phase: str) -> Assignment:
+    scores = raw.logits.detach().sigmoid()
+    if phase == "one_to_one":
+        return assign_one_to_one(truth, scores, boxes_px.detach())
+    cells = Cells(raw.points_px, raw.strides_px, raw.distances.shape[-1] - 1)
+    if phase == "atss":
+        return assign_atss(truth, boxes_px.detach(), cells, config.tal.top)
+    return assign_tal(truth, scores, boxes_px.detach(), cells, config.tal)
+
+
+def _ignored(truth: Truth, points_px: Tensor, batch: int) -> Tensor:
+    """(B, N) bool: cells in regions of which nothing is known."""
+    box = truth.ignore_xyxy_px
+    inside = ((points_px[None] >= box[:, None, :2]) & (points_px[None] <= box[:, None, 2:])).all(-1)
+    mask = torch.zeros(batch, len(points_px), dtype=torch.int64, device=box.device)
+    mask.index_add_(0, truth.ignore_image, inside.long())
+    return mask > 0
+
+
+def detection_loss(
+    raw: Raw, truth: Truth, config: LossConfig, phase: Literal["atss", "tal", "one_to_one"]
+) -> LossParts:
+    """Loss of a batch under the assignment of ``phase``; every part is divided by the sum of the class targets."""
+    boxes_px = decode_boxes(raw.distances, raw.points_px, raw.strides_px)
+    found = _assign(raw, boxes_px, truth, config, phase)
+    images, cells = (found.row >= 0).nonzero(as_tuple=True)
+    rows, quality = found.row[images, cells], found.quality[images, cells]
+    target = torch.zeros_like(raw.logits)
+    target[images, cells, truth.class_id[rows]] = quality
+    norm = quality.sum().clamp_min(1.0)
+    per_cell = varifocal(raw.logits, target).sum(-1)
+    if len(truth.ignore_image):
+        per_cell = per_cell * ~(_ignored(truth, raw.points_px, len(found.row)) & (found.row < 0))
+    classes = per_cell.sum() / norm
+    wanted, points, strides = truth.xyxy_px[rows], raw.points_px[cells], raw.strides_px[cells, None]
+    overlap = (aligned_giou if config.box_loss == "giou" else aligned_ciou)(boxes_px[images, cells], wanted)
+    boxes = ((1.0 - overlap) * quality).sum() / norm
+    sides = torch.cat((points - wanted[:, :2], wanted[:, 2:] - points), -1) / strides
+    focal = distribution_focal(raw.distances[images, cells], sides).mean(-1)
+    distances = (focal * quality).sum() / norm
+    total = config.classes * classes + config.boxes * boxes + config.distances * distances
+    return LossParts(total, classes.detach(), boxes.detach(), distances.detach(), len(rows))

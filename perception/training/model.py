@@ -1,0 +1,241 @@
+"""The detector: CSPRepResNet backbone, CSP-PAN neck, ET-head; anchor-free (the PP-YOLOE family, Xu et al. 2022)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from perception.training.blocks import ConvNormAct, CspStage, EffectiveSqueeze, Rep, RepConv, StageOptions
+
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Width, depth and options of a network.
+
+    Attributes:
+        stem: channels after the first convolution (stride 2).
+        stages: output channels of the stages at strides 4, 8, 16, 32.
+        depths: residual blocks of those stages.
+        neck: channels of the neck and the head, the same at strides 8, 16, 32.
+        neck_depth: residual blocks of every neck stage.
+        bins: of a side's distance distribution; distances reach (bins - 1) strides.
+        rep: over-parameterisation of the 3x3 blocks, see ``blocks.Rep``.
+        end_to_end: a second, one-to-one trained head that needs no NMS.
+    """
+
+    stem: int = 16
+    stages: tuple[int, int, int, int] = (32, 64, 128, 224)
+    depths: tuple[int, int, int, int] = (1, 1, 2, 1)
+    neck: int = 64
+    neck_depth: int = 1
+    bins: int = 12
+    classes: int = 10
+    rep: Rep = "folded"
+    end_to_end: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        lists = {name: tuple(values[name]) for name in ("stages", "depths")}
+        return cls(**{**values, **lists})
+
+
+CONFIGS: dict[str, ModelConfig] = {
+    "n": ModelConfig(),
+    "s": ModelConfig(stem=24, stages=(48, 96, 192, 320), depths=(1, 2, 3, 1), neck=96),
+    "m": ModelConfig(stem=32, stages=(64, 128, 256, 512), depths=(2, 4, 4, 2), neck=128, neck_depth=2),
+}
+
+
+class Raw(NamedTuple):
+    """What the head says of every cell, strides 8, 16, 32 in a row.
+
+    Attributes:
+        logits: (B, N, classes).
+        distances: (B, N, 4, bins) logits of left, top, right, bottom in strides.
+        points_px: (N, 2) centres of the cells in input pixels.
+        strides_px: (N,).
+    """
+
+    logits: Tensor
+    distances: Tensor
+    points_px: Tensor
+    strides_px: Tensor
+
+
+def cell_grid(sizes: list[tuple[int, int]], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cell centres (N, 2) and strides (N,) of maps of (height, width) ``sizes``; cell i covers [i s, (i+1) s)."""
+    points, strides = [], []
+    for (height, width), stride in zip(sizes, STRIDES, strict=True):
+        y = (torch.arange(height, device=like.device) + 0.5) * stride
+        x = (torch.arange(width, device=like.device) + 0.5) * stride
+        grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+        points.append(torch.stack((grid_x, grid_y), -1).reshape(-1, 2))
+        strides.append(torch.full((height * width,), float(stride), device=like.device))
+    return torch.cat(points), torch.cat(strides)
+
+
+def expected_distances(distances: Tensor) -> Tensor:
+    """Mean of the distance distributions in strides: (..., 4, bins) logits -> (..., 4)."""
+    steps = torch.arange(distances.shape[-1], dtype=distances.dtype, device=distances.device)
+    return distances.softmax(-1) @ steps
+
+
+def decode_boxes(distances: Tensor, points_px: Tensor, strides_px: Tensor) -> Tensor:
+    """Boxes (..., N, 4) xyxy in input pixels of (..., N, 4, bins) logits at (N, 2) points."""
+    sides = expected_distances(distances) * strides_px[:, None]
+    return torch.cat((points_px - sides[..., :2], points_px + sides[..., 2:]), -1)
+
+
+class Backbone(nn.Module):
+    """CSPRepResNet: features at strides 8, 16 and 32."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.stem = ConvNormAct(3, config.stem, 3, 2)
+        inputs = (config.stem, *config.stages[:-1])
+        # the attention gate costs a pass over the map: only where maps are small
+        self.stages = nn.ModuleList(
+            CspStage(i, o, depth, config.rep, options=StageOptions(stride=2, attention=index >= 2))
+            for index, (i, o, depth) in enumerate(zip(inputs, config.stages, config.depths, strict=True))
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(x)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features[1:]
+
+
+class Neck(nn.Module):
+    """CSP-PAN: top-down, then bottom-up; every output has ``config.neck`` channels."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        _, c8, c16, c32 = config.stages
+        width, depth, rep = config.neck, config.neck_depth, config.rep
+
+        def stage(inputs: int, pyramid: bool = False) -> CspStage:
+            return CspStage(inputs, width, depth, rep, options=StageOptions(shortcut=False, pyramid=pyramid))
+
+        self.top = stage(c32, pyramid=True)
+        self.side16 = stage(c16 + width)
+        self.side8 = stage(c8 + width)
+        self.down16 = ConvNormAct(width, width, 3, 2)
+        self.out16 = stage(2 * width)
+        self.down32 = ConvNormAct(width, width, 3, 2)
+        self.out32 = stage(2 * width)
+
+    def forward(self, features: list[Tensor]) -> list[Tensor]:
+        f8, f16, f32 = features
+        top = self.top(f32)
+        middle = self.side16(torch.cat((f16, _double(top)), 1))
+        out8 = self.side8(torch.cat((f8, _double(middle)), 1))
+        out16 = self.out16(torch.cat((self.down16(out8), middle), 1))
+        out32 = self.out32(torch.cat((self.down32(out16), top), 1))
+        return [out8, out16, out32]
+
+
+def _double(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class LevelHead(nn.Module):
+    """ET-head of one stride: a gate of the global mean aligns the two tasks; the class branch is residual."""
+
+    def __init__(self, channels: int, classes: int, bins: int) -> None:
+        super().__init__()
+        self.class_gate, self.box_gate = EffectiveSqueeze(channels), EffectiveSqueeze(channels)
+        self.class_conv, self.box_conv = ConvNormAct(channels, channels), ConvNormAct(channels, channels)
+        self.class_out = nn.Conv2d(channels, classes, 3, padding=1)
+        self.box_out = nn.Conv2d(channels, 4 * bins, 3, padding=1)
+        nn.init.normal_(self.class_out.weight, std=0.01)
+        nn.init.constant_(self.class_out.bias, -math.log(99.0))  # a score of 0.01 before any training (RetinaNet)
+        nn.init.zeros_(self.box_out.weight)
+        nn.init.ones_(self.box_out.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.class_out(self.class_conv(self.class_gate(x)) + x)
+        return logits, self.box_out(self.box_conv(self.box_gate(x)))
+
+
+class Detector(nn.Module):
+    """The network. Input (B, 3, H, W) blue-green-red 0..255, H and W multiples of 32."""
+
+    def __init__(self, config: ModelConfig = CONFIGS["n"]) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Backbone(config)
+        self.neck = Neck(config)
+        self.heads = nn.ModuleList(LevelHead(config.neck, config.classes, config.bins) for _ in STRIDES)
+        self.single_heads = copy.deepcopy(self.heads) if config.end_to_end else None
+        self.pixel_scale = 1.0 / 255.0
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        if self.pixel_scale != 1.0:
+            images = images * self.pixel_scale
+        return self.neck(self.backbone(images))
+
+    def read(self, features: list[Tensor], heads: nn.ModuleList) -> Raw:
+        """Both branches of every level, flattened, in float32."""
+        logits, distances = [], []
+        for feature, head in zip(features, heads, strict=True):
+            level_logits, level_distances = head(feature)
+            logits.append(level_logits.flatten(2))
+            distances.append(level_distances.flatten(2))
+        sizes = [(int(f.shape[2]), int(f.shape[3])) for f in features]
+        points, strides = cell_grid(sizes, features[0])
+        sides = torch.cat(distances, 2).float().transpose(1, 2).unflatten(2, (4, self.config.bins))
+        return Raw(torch.cat(logits, 2).float().transpose(1, 2), sides, points, strides)
+
+    def forward(self, images: Tensor) -> Raw:
+        """Of the one-to-one head where there is one and the network is in inference, else of the dense head."""
+        heads = self.heads if self.training or self.single_heads is None else self.single_heads
+        return self.read(self.features(images), heads)
+
+    def forward_both(self, images: Tensor) -> tuple[Raw, Raw | None]:
+        """Dense and one-to-one readings; the latter learns from features that it does not shape (YOLOv10)."""
+        features = self.features(images)
+        dense = self.read(features, self.heads)
+        if self.single_heads is None:
+            return dense, None
+        return dense, self.read([f.detach() for f in features], self.single_heads)
+
+    def folded(self) -> Detector:
+        """A copy for inference: plain convolutions with bias, the pixel scale inside the first one."""
+        model = copy.deepcopy(self).eval()
+        for module in model.modules():
+            if isinstance(module, (ConvNormAct, RepConv)):
+                module.fold()
+        first = model.backbone.stem.conv
+        first.weight = nn.Parameter(first.weight.detach() * model.pixel_scale)
+        model.pixel_scale = 1.0
+        return model
+
+
+class Decoded(nn.Module):
+    """What is exported: boxes (B, N, 4) xyxy in input pixels and scores (B, N, classes) after the sigmoid."""
+
+    def __init__(self, model: Detector) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        raw = self.model(images)
+        return decode_boxes(raw.distances, raw.points_px, raw.strides_px), raw.logits.sigmoid()
+
+
+def parameter_count(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
