@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.jobs.queue import JobQueue
+from app.jobs.queue import WORKER_COMMAND, JobQueue
 from app.jobs.store import JobState, JobStore
 from geometry.errors import InputError
 
@@ -27,7 +27,7 @@ STATE_WORDS = {
 def queue() -> JobQueue:
     """The one queue of this server; its runs lie in $ROADLENS_RUNS, or ./runs."""
     workers = max(1, (os.cpu_count() or 2) // 2)
-    return JobQueue(JobStore(os.environ.get(RUNS_VARIABLE, "runs")), workers=workers)
+    return JobQueue(JobStore(os.environ.get(RUNS_VARIABLE, "runs")), workers=workers, command=WORKER_COMMAND)
 
 
 def visitor() -> str:

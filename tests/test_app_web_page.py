@@ -1,0 +1,165 @@
+"""The page's logic, driven by Streamlit's own test harness: what is shown, what is queued, what errors look like."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import app.web.common as common
+from app.jobs.store import JobSpec, JobState, JobStatus, JobStore
+from app.record import Header, RecordWriter
+from app.types import CameraPose, Event, EventKind, FrameResult
+from app.web.explore import track_table
+from geometry.profiles import load_profile
+from geometry.types import GroundPoints
+from perception.types import Detections, Lanes
+from tracking.types import EgoMotion, Tracks, TrackState
+
+PAGE = Path(common.__file__).resolve().parents[1] / "ui" / "page.py"
+VISITOR = "0" * 24
+# Takes a run and does nothing, so that a page can be looked at while one waits.
+IDLE_WORKER = (sys.executable, "-c", "import time; time.sleep(30)")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobStore]:
+    monkeypatch.setenv(common.RUNS_VARIABLE, str(tmp_path / "runs"))
+    monkeypatch.setattr(common, "WORKER_COMMAND", IDLE_WORKER)
+    st.cache_resource.clear()
+    yield common.queue().store
+    queue = common.queue()
+    for job_id in queue.store.ids():
+        queue.cancel(job_id)
+    queue.close()
+    st.cache_resource.clear()
+
+
+def page(**query: str) -> AppTest:
+    test = AppTest.from_file(str(PAGE), default_timeout=60)
+    test.query_params["visitor"] = VISITOR
+    for key, value in query.items():
+        test.query_params[key] = value
+    return test.run()
+
+
+def explore(job_id: str) -> AppTest:
+    """Explore stands alone here: the harness follows no links between pages."""
+
+    def script() -> None:
+        from app.web.explore import place
+
+        place()
+
+    test = AppTest.from_function(script, default_timeout=60)
+    test.query_params["visitor"], test.query_params["run"] = VISITOR, job_id
+    return test.run()
+
+
+def a_result(index: int, x_m: float) -> FrameResult:
+    tracks = Tracks(
+        track_id=[7], class_id=[0], state=[TrackState.CONFIRMED], score=[0.9], xyxy_px=[[10, 10, 50, 40]],
+        xy_m=[[x_m, 0.0]], v_mps=[[10.0, 0.0]], cov=[np.diag([4.0, 1.0, 1.0, 1.0])], size_m=[[1.5, 1.8, 4.2]],
+        yaw_rad=[0.0], ttc_s=[np.inf], ttc_low_s=[np.inf], ttc_high_s=[np.inf], age_s=[1.0], unseen_s=[0.0],
+        detection=[-1], absolute=[True],
+    )  # fmt: skip
+    event = Event(EventKind.CUT_IN, "start", index * 0.04, 0.0, 7, x_m, "car cuts in from the left at 20 m")
+    return FrameResult(
+        index, index * 0.04, Detections.empty(), GroundPoints.empty(), tracks, Lanes(), EgoMotion(speed_mps=12.0),
+        CameraPose(1.3, 0.0, 0.0, 0.0), (event,) if index == 2 else (),
+    )  # fmt: skip
+
+
+def finished(store: JobStore, state: JobState = JobState.DONE, message: str = "") -> str:
+    """A run whose worker is through, with a record of five frames."""
+    job_id = store.create(JobSpec("/clips/drive.mp4", "drive.mp4", {}, VISITOR))
+    results = store.results(job_id)
+    results.mkdir()
+    with RecordWriter(results / "results.jsonl", Header({}, load_profile("generic"), {"name": "none"}, {})) as writer:
+        for index in range(5):
+            writer.write(a_result(index, 20.0 - index))
+    store.write_status(job_id, JobStatus(state, 5, 5, message=message))
+    return job_id
+
+
+def test_the_first_look_offers_clips_and_cameras(store: JobStore) -> None:
+    test = page()
+    assert not test.exception
+    clip, camera = test.selectbox[0], test.selectbox[1]
+    assert "my own clip" in clip.options
+    assert {"generic", "kitti", "by its field of view"} <= set(camera.options)
+
+
+def test_go_queues_the_clip_with_the_settings_chosen(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.run.sample_clips", lambda: {"a clip": Path("/clips/a.mp4")})
+    monkeypatch.setattr("streamlit.video", lambda *a, **k: None)
+    test = page()
+    test.selectbox[1].set_value("by its field of view").run()
+    fov = next(n for n in test.number_input if n.label == "Field of view, degrees")
+    fov.set_value(60.0).run()
+    next(t for t in test.toggle if t.label == "Lanes").set_value(False).run()
+    test.button[0].click().run()
+    (job_id,) = store.ids()
+    spec = store.spec(job_id)
+    assert spec.clip == "/clips/a.mp4" and spec.owner == VISITOR
+    assert spec.settings["lanes"]["enabled"] is False
+    camera = load_profile(spec.settings["camera"]["profile"])
+    assert camera.fx_px == pytest.approx(640 / np.tan(np.radians(30)), rel=1e-3)
+
+
+def test_without_a_clip_there_is_nothing_to_start(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.run.sample_clips", dict)
+    assert page().button[0].disabled
+
+
+def test_a_finished_run_shows_its_warnings_and_files(store: JobStore) -> None:
+    test = explore(finished(store))
+    assert not test.exception and not test.error
+    assert test.dataframe[0].value["words"].tolist() == ["car cuts in from the left at 20 m"]
+    assert "car 7" in test.multiselect[0].options
+
+
+def test_a_failed_run_says_why_and_shows_no_traceback(store: JobStore) -> None:
+    test = explore(finished(store, JobState.FAILED, "the worker was killed (SIGKILL)"))
+    assert not test.exception
+    assert [e.value for e in test.error] == ["the worker was killed (SIGKILL)"]
+
+
+def test_a_broken_record_is_one_clear_error(store: JobStore) -> None:
+    job_id = finished(store)
+    (store.results(job_id) / "results.jsonl").write_text("not json\n{}\n")
+    test = explore(job_id)
+    assert not test.exception and len(test.error) == 1
+
+
+def test_a_run_that_is_not_there_is_no_error(store: JobStore) -> None:
+    assert not explore("f" * 24).exception
+    assert not explore("../../etc").exception
+
+
+def test_a_working_run_can_be_cancelled(store: JobStore) -> None:
+    job_id = common.queue().submit(JobSpec("/clips/drive.mp4", "drive.mp4", {}, VISITOR))
+    test = explore(job_id)
+    assert not test.exception
+    next(b for b in test.button if b.label == "Cancel").click().run()
+    assert not test.exception
+
+
+def test_a_run_can_be_deleted(store: JobStore) -> None:
+    job_id = finished(store)
+    test = explore(job_id)
+    next(b for b in test.button if b.label == "Delete this run").click().run()
+    assert store.ids() == []
+
+
+def test_the_table_has_closing_speeds_and_sigmas() -> None:
+    table = track_table((a_result(0, 20.0),))
+    row = json.loads(table.to_json(orient="records"))[0]
+    assert row["object"] == "car 7" and row["distance, m"] == 20.0 and row["sigma, m"] == 2.0
+    assert row["closing speed, m/s"] == pytest.approx(2.0)
+    assert row["time to collision, s"] is None
+    assert track_table(()).empty
