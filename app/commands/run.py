@@ -162,10 +162,10 @@ def show_summary(console: Console, summary: RunSummary) -> None:
     for stage, ms in summary.stage_ms.items():
         table.add_row(stage, f"{ms:.2f}", "[cyan]" + "█" * round(24 * ms / longest) + "[/]")
     console.print(table)
-    facts = Table(show_header=False, box=None)
-    for name, text in _facts(summary):
-        facts.add_row(f"[bold]{name}", escape(text))
-    console.print(facts)
+    facts = _facts(summary)
+    width = max(len(name) for name, _ in facts)
+    for name, text in facts:
+        console.print(f"[bold]{name:<{width}}[/]  {escape(text)}")  # no table: it would cut paths off
     for note in summary.notes:
         console.print(f"[yellow]{escape(note)}[/]")
     if summary.state == "stopped":
