@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "ui": "app.commands.ui:ui",
     "bench": "app.commands.bench:bench",
     "eval detect": "app.commands.eval_detect:eval_detect",
+    "eval distance": "app.commands.eval_distance:eval_distance",
+    "eval lane": "app.commands.eval_lane:eval_lane",
     "quantize": "app.commands.quantize:quantize",
     "models": "app.commands.models:models",
 }

@@ -46,7 +46,7 @@ class TensorStatistics:
         """Largest magnitude over the 99.9th percentile of magnitudes: how much of an 8-bit range few values eat up."""
         share = np.cumsum(self.magnitudes) / max(1, self.magnitudes.sum())
         usual = (np.searchsorted(share, 0.999) + 1) / (BINS // 2)
-        return 1.0 / min(1.0, usual)
+        return float(1.0 / min(1.0, usual))
 
 
 def collect(

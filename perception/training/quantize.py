@@ -39,14 +39,13 @@ class Prepared:
 
     Attributes:
         model: onnx ModelProto, batch norms folded in, nodes named.
-        weighted: names of the layers with weights, in order.
-        between: names of the nodes among them.
+        units: per layer with weights, in order, the names of the nodes that go to 8 bits with it: itself, and what
+            lies behind it before the next such layer.
         tensors: activations whose ranges are needed.
     """
 
     model: Any
-    weighted: tuple[str, ...]
-    between: tuple[str, ...]
+    units: dict[str, tuple[str, ...]]
     tensors: tuple[str, ...]
 
 
@@ -83,10 +82,10 @@ def prepare(path: Path) -> Prepared:
     onnx.helper.set_model_props(model, metadata)
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
-    weighted, between = _sort(model)
-    if not weighted:
+    units = _units(model)
+    if not units:
         raise InputError(f"{path.name} has no layer with weights to quantise; give a float network")
-    return Prepared(model, weighted, between, _tensors(model, {*weighted, *between}))
+    return Prepared(model, units, _tensors(model, {name for nodes in units.values() for name in nodes}))
 
 
 def _opset(model: Any) -> int:
@@ -101,30 +100,28 @@ def _constants_out_of_inputs(model: Any) -> None:
     model.graph.input.extend(inputs)
 
 
-def _sort(model: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of weighted layers, and of the nodes that lie between two of them."""
+def _units(model: Any) -> dict[str, tuple[str, ...]]:
+    """Weighted layers, each with the nodes between it and the next; what lies behind the last one is in none."""
     nodes = list(model.graph.node)
     constants = {tensor.name for tensor in model.graph.initializer}
     constants |= {output for node in nodes if node.op_type == "Constant" for output in node.output}
     maker = {output: node for node in nodes for output in node.output}
     weighted = [node for node in nodes if node.op_type in WEIGHTED and _is_layer(node, constants, maker)]
-    layers = {node.name for node in weighted}
-    after: set[str] = set()  # tensors with a weighted layer somewhere before them
-    for node in nodes:  # ONNX keeps nodes in an order that runs
-        if node.name in layers or any(name in after for name in node.input):
-            after.update(node.output)
+    number = {node.name: index for index, node in enumerate(weighted)}
+    last: dict[str, int] = {}  # the last weighted layer before a tensor, in the file's order, which runs
+    for node in nodes:
+        behind = number.get(node.name, max((last.get(name, -1) for name in node.input), default=-1))
+        last.update(dict.fromkeys(node.output, behind))
     before: set[str] = set()  # tensors with a weighted layer somewhere behind them
     for node in reversed(nodes):
-        if node.name in layers or any(name in before for name in node.output):
+        if node.name in number or any(name in before for name in node.output):
             before.update(node.input)
-    between = tuple(
-        node.name
-        for node in nodes
-        if node.op_type in BETWEEN
-        and any(name in after for name in node.input)
-        and any(name in before for name in node.output)
-    )
-    return tuple(node.name for node in weighted), between
+    units = {node.name: [node.name] for node in weighted}
+    for node in nodes:
+        owner = last[node.output[0]]
+        if node.op_type in BETWEEN and owner >= 0 and any(name in before for name in node.output):
+            units[weighted[owner].name].append(node.name)
+    return {name: tuple(members) for name, members in units.items()}
 
 
 def _is_layer(node: Any, constants: set[str], maker: dict[str, Any]) -> bool:
@@ -160,14 +157,13 @@ def quantise(prepared: Prepared, ranges: Ranges, *, keep: Sequence[str] = (), no
     Args:
         prepared: the float network.
         ranges: of its tensors, from ``perception.training.calibrate``.
-        keep: weighted layers that stay in float.
+        keep: weighted layers that stay in float, with their units.
         note: how it was made; goes into the metadata.
 
     Returns:
         onnx ModelProto with the metadata of the float one.
     """
-    dropped = set(keep)
-    chosen = [name for name in (*prepared.weighted, *prepared.between) if name not in dropped]
+    chosen = [name for layer, members in prepared.units.items() if layer not in keep for name in members]
     return _quantise_nodes(prepared, ranges, chosen, note)
 
 
@@ -203,15 +199,15 @@ def _quantise_nodes(prepared: Prepared, ranges: Ranges, nodes: Sequence[str], no
 def sensitivity(
     prepared: Prepared, ranges: Ranges, frames: Sequence[Feeds], on_layer: Callable[[], None] | None = None
 ) -> list[tuple[str, float]]:
-    """Noise that each weighted layer makes at the outputs when it alone is in 8 bits, worst first.
+    """Noise that each weighted layer makes at the outputs when its unit alone is in 8 bits, worst first.
 
     Returns:
         (layer, noise power over signal power) with ``noise`` as the measure.
     """
     truth = [_run(prepared.model, [feeds])[0] for feeds in frames]
     found = []
-    for name in prepared.weighted:
-        outputs = _run(_quantise_nodes(prepared, ranges, [name], "one layer"), frames)
+    for name, members in prepared.units.items():
+        outputs = _run(_quantise_nodes(prepared, ranges, members, "one layer"), frames)
         found.append((name, float(np.mean([noise(a, b) for a, b in zip(truth, outputs, strict=True)]))))
         if on_layer:
             on_layer()
