@@ -25,11 +25,13 @@ class TrackerConfig:
         evidence_offset, evidence_slope: what a detection adds to the log-odds of existence: offset + slope times the
             log-odds that it is real; between ``evidence_low`` and ``evidence_high``.
         raw_odds: weight of the score's own log-odds beside what the stream taught about it.
-        seen_share: probability that a real object is detected in a frame.
+        seen_share: probability that an object in view is detected in a frame, believed at first and then learned.
+        hide_s, return_s, stay_s: mean times until an object gets hidden, until a hidden one is back in view, and
+            until it leaves the scene.
         show, hide: a track is reported from the probability ``show`` on, until it falls under ``hide``.
-        show_unseen: a believed track without a detection is reported above this probability, for at most
-            ``show_unseen_s``.
-        drop: tracks less probable are forgotten; none is kept unseen for longer than ``max_unseen_s``.
+        show_unseen: a believed track without a detection is reported above this probability.
+        drop: tracks less probable, in view or hidden, are forgotten; none is kept unseen longer than ``max_unseen_s``.
+        birth_odds: odds that a detection of even evidence that joins no track is a new object.
         birth: detections less probable begin no track; nor do those that overlap a track more than ``duplicate``.
         smooth: reported box = smooth * filtered + (1 - smooth) * detected.
         metric: settings of the state in metres.
@@ -43,18 +45,21 @@ class TrackerConfig:
     widen: float = 0.1
     mahalanobis: float = 0.0
     least_likeness: float = 0.2
-    evidence_offset: float = 0.5
-    evidence_slope: float = 1.4
+    evidence_offset: float = 2.0
+    evidence_slope: float = 1.5
     evidence_low: float = -2.0
     evidence_high: float = 4.0
     raw_odds: float = 0.1
-    seen_share: float = 0.7
+    seen_share: float = 0.9
+    hide_s: float = 5.0
+    return_s: float = 1.0
+    stay_s: float = 10.0
     show: float = 0.85
     hide: float = 0.5
-    show_unseen: float = 0.8
-    show_unseen_s: float = 0.4
-    drop: float = 0.003
+    show_unseen: float = 0.7
+    drop: float = 0.02
     max_unseen_s: float = 2.5
+    birth_odds: float = 0.3
     birth: float = 0.1
     duplicate: float = 0.7
     smooth: float = 0.8
@@ -77,5 +82,16 @@ _SHARES = frozenset(
     {"mahalanobis", "seen_share", "show", "hide", "show_unseen", "drop", "birth", "duplicate", "smooth"}
 )
 _POSITIVE = frozenset(
-    {"acceleration", "size_acceleration", "noise", "speed", "size_speed", "max_unseen_s", "evidence_slope"}
+    {
+        "acceleration",
+        "size_acceleration",
+        "noise",
+        "speed",
+        "size_speed",
+        "max_unseen_s",
+        "evidence_slope",
+        "hide_s",
+        "return_s",
+        "stay_s",
+    }
 )

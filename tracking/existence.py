@@ -27,10 +27,59 @@ def log_odds(score: np.ndarray) -> np.ndarray:
     return np.log(s / (1 - s))
 
 
-def bayes(probability: np.ndarray, likelihood_ratio: np.ndarray) -> np.ndarray:
-    """Posterior probability: odds times likelihood ratio."""
-    weighted = probability * likelihood_ratio
-    return np.clip(weighted / (1.0 - probability + weighted), _EDGE, 1.0 - _EDGE)
+class Presence:
+    """Probabilities that a track's object is there to see (p), there but hidden (h), or gone or never real (the rest).
+
+    A Markov chain of three states between frames and Bayes' rule at each: the second chain of Musicki, Evans and
+    Stankovic. A miss speaks against "there to see" only as far as this detector seldom misses, which is learned from
+    the gaps that tracks bridged.
+
+    Args:
+        hide_s: mean time until an object gets hidden; return_s: until a hidden one comes back; stay_s: until it
+            leaves the scene for good.
+        seen_share: probability that what is there to see is detected, believed at first.
+    """
+
+    _PRIOR_FRAMES = 50.0  # weight of seen_share, in track-frames
+    _MEMORY = 5_000.0
+    _BRIDGED_S = 0.5  # longer gaps are occlusions, not misses
+
+    def __init__(self, hide_s: float, return_s: float, stay_s: float, seen_share: float) -> None:
+        self._rates = 1.0 / np.array([hide_s, return_s, stay_s])
+        self._hits = seen_share * self._PRIOR_FRAMES
+        self._misses = self._PRIOR_FRAMES - self._hits
+
+    @property
+    def seen_share(self) -> float:
+        """Probability that what is there to see is detected."""
+        return self._hits / (self._hits + self._misses)
+
+    def count(self, gap_s: np.ndarray, dt_s: float) -> None:
+        """Learn from matched tracks last seen ``gap_s`` (K,) ago, frames being dt_s apart."""
+        if dt_s <= 0.0:
+            return
+        missed = np.where(gap_s < self._BRIDGED_S + dt_s, gap_s / dt_s - 1.0, 0.0).sum()
+        self._hits += len(gap_s)
+        self._misses += max(float(missed), 0.0)
+        total = self._hits + self._misses
+        if total > self._MEMORY:
+            self._hits *= self._MEMORY / total
+            self._misses *= self._MEMORY / total
+
+    def step(self, present: np.ndarray, hidden: np.ndarray, ratio: np.ndarray, dt_s: float) -> None:
+        """Move (N,) probabilities on by dt_s and weigh in the evidence, in place.
+
+        Args:
+            ratio: (N,) likelihood of what was seen if the object is there to see, over that if it is not.
+        """
+        hide, back, leave = -np.expm1(-self._rates * dt_s)
+        returned = hidden * back
+        hidden *= 1.0 - leave
+        hidden += present * hide - returned
+        seen = present * ((1.0 - hide) * (1.0 - leave)) + returned
+        scale = 1.0 / (1.0 + seen * (ratio - 1.0))
+        hidden *= scale
+        present[:] = np.minimum(seen * ratio * scale, 1.0 - _EDGE)
 
 
 class ScoreModel:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tracking.config import TrackerConfig
 from tracking.motion import MetricFilter
-from tracking.table import BELIEVED, BORN, CLASS, DETECTION, EXISTS, ID, SCORE, SEEN, XYXY, TrackTable
+from tracking.table import BELIEVED, BORN, CLASS, DETECTION, ID, PRESENT, SCORE, SEEN, XYXY, TrackTable
 from tracking.types import Tracks, TrackState
 
 _METRIC = ("xy_m", "v_mps", "cov", "size_m", "yaw_rad", "ttc_s", "ttc_low_s", "ttc_high_s", "absolute")
@@ -16,11 +16,10 @@ def tracks_from(table: TrackTable, metric: MetricFilter | None, t_s: float, conf
     """The believed tracks: probable enough now, and sure enough once; without a detection only for a short while."""
     if not len(table):
         return Tracks.empty()
-    exists, believed = table.column(EXISTS), table.column(BELIEVED)
+    present, believed = table.column(PRESENT), table.column(BELIEVED)
     seen = table.column(DETECTION) >= 0
-    believed[exists > config.show] = 1.0
-    recent = table.column(SEEN) >= t_s - config.show_unseen_s
-    shown = (believed > 0) & np.where(seen, exists > config.hide, recent & (exists > config.show_unseen))
+    believed[present > config.show] = 1.0
+    shown = (believed > 0) & (present > np.where(seen, config.hide, config.show_unseen))
     rows = np.flatnonzero(shown)
     data, detected = table.data[rows], seen[rows]
     share = np.where(detected, config.smooth, 1.0)[:, None]

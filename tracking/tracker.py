@@ -18,7 +18,7 @@ from perception.types import CLASSES, Detections
 from tracking.assign import Pairs, assign, candidate_pairs, pair_iou
 from tracking.classes import FADE, class_cost
 from tracking.config import TrackerConfig
-from tracking.existence import ScoreModel, bayes, log_odds
+from tracking.existence import Presence, ScoreModel, log_odds
 from tracking.kalman import predict_axes, update_axes
 from tracking.motion import MetricFilter
 from tracking.report import tracks_from
@@ -27,9 +27,10 @@ from tracking.table import (
     BOX,
     CLASS,
     DETECTION,
-    EXISTS,
+    HIDDEN,
     ID,
     PP,
+    PRESENT,
     PV,
     RATE,
     SCORE,
@@ -85,6 +86,7 @@ class Tracker:
         self.config = config = config or TrackerConfig()
         self._table = TrackTable()
         self._scores = ScoreModel()
+        self._presence = Presence(config.hide_s, config.return_s, config.stay_s, config.seen_share)
         self._metric: MetricFilter | None = None
         self._t_s: float | None = None
         self._next_id = 1
@@ -213,13 +215,14 @@ class Tracker:
     # -- believing and learning -------------------------------------------------------------------------------
 
     def _believe(self, rows: np.ndarray, evidence: np.ndarray, dt_s: float) -> None:
-        exists = self._table.column(EXISTS)
-        if not len(exists):
+        table = self._table
+        if not len(table):
             return
+        self._presence.count(self._t_s - table.data[rows, SEEN], dt_s)
         share = min(dt_s / _EVIDENCE_PERIOD_S, 1.0)
-        ratio = np.full(len(exists), (1.0 - self.config.seen_share) ** share)
+        ratio = np.full(len(table), (1.0 - self._presence.seen_share) ** share)
         ratio[rows] = np.exp(evidence * share)
-        exists[:] = bayes(exists, ratio)
+        self._presence.step(table.column(PRESENT), table.column(HIDDEN), ratio, dt_s)
 
     def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: _Seen, scene: _Scene) -> None:
         """Filter the matched boxes, vote on classes, range them."""
@@ -244,7 +247,8 @@ class Tracker:
 
     def _forget(self, t_s: float) -> None:
         table, config = self._table, self.config
-        keep = (table.column(EXISTS) >= config.drop) & (table.column(SEEN) >= t_s - config.max_unseen_s)
+        alive = table.column(PRESENT) + table.column(HIDDEN)
+        keep = (alive >= config.drop) & (table.column(SEEN) >= t_s - config.max_unseen_s)
         if not keep.all():
             table.keep(keep)
             if self._metric is not None:
@@ -252,7 +256,7 @@ class Tracker:
 
     def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: _Seen, scene: _Scene) -> None:
         """Begin tracks from detections that belong to none."""
-        probability = 1.0 / (1.0 + np.exp(-seen.evidence))
+        probability = 1.0 / (1.0 + np.exp(-seen.evidence) / self.config.birth_odds)
         free = (probability >= self.config.birth) & (overlap < self.config.duplicate)
         free[taken] = False
         born = np.flatnonzero(free)
@@ -261,7 +265,7 @@ class Tracker:
         new = np.zeros((len(born), WIDTH))
         new[:, BOX], new[:, PP], new[:, XYXY] = seen.box[born], seen.noise[born], seen.xyxy[born]
         new[:, VV] = self._spread(seen.box[born, 2:], self._speed2)
-        new[:, EXISTS], new[:, SCORE], new[:, DETECTION] = probability[born], seen.score[born], seen.row[born]
+        new[:, PRESENT], new[:, SCORE], new[:, DETECTION] = probability[born], seen.score[born], seen.row[born]
         new[:, BORN] = new[:, SEEN] = scene.t_s
         new[:, ID] = np.arange(self._next_id, self._next_id + len(born))
         new[:, CLASS] = class_id = seen.class_id[born]

@@ -1,0 +1,246 @@
+"""The vehicle's own motion from the picture: points outside the boxes, followed from frame to frame.
+
+Corners of a reduced grey picture are followed by pyramidal Lucas-Kanade flow, which starts from where the last motion
+says they should be: near road at highway speed moves farther than the flow alone can reach. ``geometry.flow`` turns the
+points into the camera's turn, its heading and the way travelled in units of camera height; the mount's height makes
+metres of it. A speed supplied from outside wins over all that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from geometry.camera import Camera
+from geometry.flow import CameraMotion, camera_motion
+from perception.types import Detections
+from tracking.types import EgoMotion
+
+NAN = math.nan
+
+
+class SuppliedSpeed(Protocol):
+    """A speed known from outside: a number, a CSV or GPX record (``app.speed``)."""
+
+    def at(self, t_s: float) -> tuple[float, float]:
+        """Speed and its standard deviation in m/s at a time of the clip; NaN where the record is silent."""
+        ...
+
+
+@dataclass(frozen=True)
+class EgoMotionConfig:
+    """Cost and noise of the estimate.
+
+    Attributes:
+        width_px: pictures are reduced to this width before corners are followed.
+        road_points, scene_points: corners sought on the road ahead and elsewhere.
+        road_ahead_m, road_aside_m: the piece of road that gives the speed.
+        acceleration_mps2: standard deviation of the change of speed within a second.
+        yaw_rate_change: the same of the yaw rate, rad/s.
+        height_sigma: share by which the camera's height, and with it the speed, may be wrong.
+        longest_s: frames farther apart than this have nothing to do with each other.
+        gate: squared Mahalanobis distance above which a measured speed is an outlier.
+    """
+
+    width_px: int = 960
+    road_points: int = 120
+    scene_points: int = 120
+    road_ahead_m: tuple[float, float] = (3.5, 22.0)
+    road_aside_m: float = 3.5
+    acceleration_mps2: float = 2.0
+    yaw_rate_change: float = 0.3
+    height_sigma: float = 0.03
+    longest_s: float = 0.5
+    gate: float = 9.0
+
+
+class _Scalar:
+    """A number that wanders: Kalman filter of one state, whose outliers are passed over until they persist."""
+
+    _PATIENCE = 5
+
+    def __init__(self, rate: float, gate: float) -> None:
+        self._rate2, self._gate = rate * rate, gate
+        self.reset()
+
+    def reset(self) -> None:
+        self.value, self.var, self._rejected = NAN, NAN, 0
+
+    def step(self, dt_s: float, z: float = NAN, sigma: float = NAN) -> None:
+        self.var += self._rate2 * dt_s
+        if not (math.isfinite(z) and math.isfinite(sigma)):
+            return
+        R = sigma * sigma
+        if not math.isfinite(self.value) or self._rejected >= self._PATIENCE:
+            self.value, self.var, self._rejected = z, R, 0
+            return
+        surprise = (z - self.value) ** 2 / (self.var + R)
+        if surprise > self._gate:
+            self._rejected += 1
+            return
+        self._rejected = 0
+        gain = self.var / (self.var + R)
+        self.value += gain * (z - self.value)
+        self.var *= 1.0 - gain
+
+
+class EgoMotionEstimator:
+    """Follows one clip; ``step`` once a frame.
+
+    Attributes:
+        camera_motion: what the last two frames showed of heading, turn and road plane (``geometry.flow``), for the
+            online calibration; None where they showed too little.
+    """
+
+    def __init__(self, config: EgoMotionConfig | None = None, *, supplied: SuppliedSpeed | None = None) -> None:
+        self.config = config = config or EgoMotionConfig()
+        self.camera_motion: CameraMotion | None = None
+        self._supplied = supplied
+        self._grey: np.ndarray | None = None
+        self._points = np.empty((0, 2), np.float32)
+        self._t_s = NAN
+        self._speed = _Scalar(config.acceleration_mps2, config.gate)
+        self._yaw_rate = _Scalar(config.yaw_rate_change, config.gate)
+        self._flow = cv2.SparsePyrLKOpticalFlow.create(
+            winSize=(15, 15), maxLevel=3, crit=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 20, 0.02)
+        )
+        self._flow.setFlags(cv2.OPTFLOW_USE_INITIAL_FLOW)
+
+    def step(self, bgr: np.ndarray, camera: Camera, detections: Detections, t_s: float) -> EgoMotion:
+        """Motion since the last frame; NaN where it cannot be known, as in the first.
+
+        Args:
+            bgr: (H, W, 3) uint8, of the camera's size.
+            detections: boxes that may move by themselves: no corner in them is used.
+        """
+        scale = min(1.0, self.config.width_px / bgr.shape[1])
+        grey = _reduced(bgr, scale)
+        small = camera.resized(grey.shape[1], grey.shape[0])
+        dt_s = t_s - self._t_s
+        together = self._grey is not None and self._grey.shape == grey.shape and 0.0 < dt_s <= self.config.longest_s
+        self.camera_motion = self._measure(grey, small, detections, dt_s, scale) if together else None
+        if not together:
+            self._speed.reset()
+            self._yaw_rate.reset()
+        self._filter(small, dt_s, together)
+        self._points = self._corners(grey, small, detections, scale)
+        self._grey, self._t_s = grey, t_s
+        return self._answer(camera, dt_s, t_s)
+
+    # -- points -----------------------------------------------------------------------------------------------
+
+    def _corners(self, grey: np.ndarray, camera: Camera, detections: Detections, scale: float) -> np.ndarray:
+        """Corners (N, 2) to follow: on the road, which has little contrast, and apart from that elsewhere."""
+        mask = np.full(grey.shape, 255, np.uint8)
+        for x1, y1, x2, y2 in _boxes(detections, scale, grey.shape).tolist():
+            mask[y1:y2, x1:x2] = 0
+        found = []
+        road, top = self._road(camera, grey.shape)
+        if road is not None:
+            part = cv2.bitwise_and(mask[top:], road)
+            found.append(_good(grey[top:], part, self.config.road_points, 5) + np.float32([0, top]))
+            mask[top:][road > 0] = 0
+        found.append(_good(grey, mask, self.config.scene_points, 12))
+        return np.concatenate(found)
+
+    def _road(self, camera: Camera, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
+        """Mask of the road ahead below its topmost row, and that row."""
+        near, far = self.config.road_ahead_m
+        aside = self.config.road_aside_m
+        corners = np.array([[far, aside], [far, -aside], [near, -aside], [near, aside]])
+        px, valid = camera.px_from_ground(corners)
+        if not valid.all():
+            return None, 0
+        top = int(np.clip(px[:, 1].min(), 0, shape[0] - 1))
+        if shape[0] - top < 16:
+            return None, 0
+        road = np.zeros((shape[0] - top, shape[1]), np.uint8)
+        cv2.fillConvexPoly(road, np.round(px - [0, top]).astype(np.int32), 255)
+        return road, top
+
+    def _measure(
+        self, grey: np.ndarray, camera: Camera, detections: Detections, dt_s: float, scale: float
+    ) -> CameraMotion | None:
+        before = self._points
+        if len(before) < 20 or self._grey is None:
+            return None
+        start = self._expected(before, camera, dt_s)
+        now, status, _ = self._flow.calc(self._grey, grey, before, start.copy())
+        good = status[:, 0] > 0
+        for x1, y1, x2, y2 in _boxes(detections, scale, grey.shape).tolist():
+            good &= ~((now[:, 0] >= x1) & (now[:, 0] < x2) & (now[:, 1] >= y1) & (now[:, 1] < y2))
+        return camera_motion(camera, before[good], now[good])
+
+    def _expected(self, px: np.ndarray, camera: Camera, dt_s: float) -> np.ndarray:
+        """Where points (N, 2) should be now if the vehicle went on as before and what is below the horizon is road."""
+        speed, yaw_rate = np.nan_to_num(self._speed.value), np.nan_to_num(self._yaw_rate.value)
+        if speed * dt_s < 0.05 and abs(yaw_rate) * dt_s < 1e-3:
+            return px
+        xy, valid = camera.ground_from_px(px.astype(np.float64))
+        angle = -yaw_rate * dt_s
+        cos, sin = math.cos(angle), math.sin(angle)
+        near = valid & (xy[:, 0] < 2 * self.config.road_ahead_m[1])
+        moved = (np.where(near[:, None], xy, 1.0) - [speed * dt_s, 0.0]) @ np.array([[cos, sin], [-sin, cos]])
+        expected, ahead = camera.px_from_ground(moved)
+        near &= ahead & camera.in_image(expected)
+        sideways = px + np.float32([math.tan(yaw_rate * dt_s) * camera.fx_px, 0.0])
+        return np.where(near[:, None], expected, sideways).astype(np.float32)
+
+    # -- numbers ----------------------------------------------------------------------------------------------
+
+    def _filter(self, camera: Camera, dt_s: float, together: bool) -> None:
+        if not together:
+            return
+        motion = self.camera_motion
+        if motion is None:
+            self._speed.step(dt_s)
+            self._yaw_rate.step(dt_s)
+            return
+        metres = camera.height_m / dt_s
+        self._speed.step(dt_s, motion.travel_per_height * metres, motion.travel_per_height_sigma * metres)
+        self._yaw_rate.step(dt_s, float(motion.turn_rad[2]) / dt_s, float(motion.turn_sigma_rad[2]) / dt_s)
+
+    def _answer(self, camera: Camera, dt_s: float, t_s: float) -> EgoMotion:
+        yaw_rate, yaw_sigma = self._yaw_rate.value, math.sqrt(self._yaw_rate.var)
+        homography = None
+        if self.camera_motion is not None:
+            homography = _turn_homography(camera, self.camera_motion.turn_rad)
+        given, given_sigma = (NAN, NAN) if self._supplied is None else self._supplied.at(t_s)
+        if math.isfinite(given):
+            return EgoMotion(given, given_sigma, yaw_rate, yaw_sigma, homography, "given")
+        speed = self._speed.value
+        if not math.isfinite(speed):
+            return EgoMotion(NAN, NAN, yaw_rate, yaw_sigma, homography, "none")
+        sigma = math.sqrt(self._speed.var + (self.config.height_sigma * speed) ** 2)
+        return EgoMotion(max(speed, 0.0), sigma, yaw_rate, yaw_sigma, homography, "flow")
+
+
+def _reduced(bgr: np.ndarray, scale: float) -> np.ndarray:
+    size = (max(int(round(bgr.shape[1] * scale)), 1), max(int(round(bgr.shape[0] * scale)), 1))
+    return cv2.cvtColor(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+
+
+def _boxes(detections: Detections, scale: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Boxes (N, 4) in whole pixels of the reduced picture, a little wider than detected."""
+    xyxy = detections.xyxy_px.astype(np.float64) * scale
+    margin = 0.05 * (xyxy[:, 2:] - xyxy[:, :2]) + 2.0
+    wide = np.concatenate((xyxy[:, :2] - margin, xyxy[:, 2:] + margin), axis=1)
+    limit = np.array([shape[1], shape[0], shape[1], shape[0]])
+    return np.clip(np.nan_to_num(wide), 0, limit).astype(np.int64)
+
+
+def _good(grey: np.ndarray, mask: np.ndarray, count: int, apart_px: int) -> np.ndarray:
+    """Corners (N, 2) by Shi and Tomasi's measure."""
+    found = cv2.goodFeaturesToTrack(grey, count, 0.01, apart_px, mask=mask, blockSize=5)
+    return np.empty((0, 2), np.float32) if found is None else found.reshape(-1, 2)
+
+
+def _turn_homography(camera: Camera, turn_rad: np.ndarray) -> np.ndarray:
+    """(3, 3) from pixels of the last frame to this one, of what is so far away that only the turn moves it."""
+    rotation = camera.vehicle_from_camera_rotation
+    camera_turn = cv2.Rodrigues(-rotation.T @ np.asarray(turn_rad, np.float64))[0]
+    return camera.matrix @ camera_turn @ np.linalg.inv(camera.matrix)
