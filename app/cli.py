@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "eval lane": "app.commands.eval_lane:eval_lane",
     "quantize": "app.commands.quantize:quantize",
     "models": "app.commands.models:models",
+    "scene": "app.commands.scene:scene",
 }
 GROUPS = {
     "eval": "Measure against truth: detection, tracking, distance, lanes.",

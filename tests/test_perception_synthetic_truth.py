@@ -71,7 +71,7 @@ def test_speed_and_yaw_rate_on_a_circle():
     assert now.yaw_rate_radps[0] == pytest.approx(0.2, abs=1e-6)
 
 
-# -- truth of scenes ----------------------------------------------------------------------------------------------------
+# -- truth of scenes ----
 
 
 @pytest.mark.parametrize("kind", SCENES)

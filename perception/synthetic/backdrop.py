@@ -130,7 +130,7 @@ class Backdrop:
         sun = light.sun_direction(float(now.heading_rad[0]))
         power = light.sky * 0.8 + light.sun * max(0.0, float(normal @ sun))
         if light.night:
-            power = 0.16 if self.scene.surroundings.lamps else 0.06
+            power = 0.3 if self.scene.surroundings.lamps else 0.1
         fog = light.fog_share(reach)[..., None].astype(np.float32)
         colour = picture[..., :3] * np.float32(power) * (1 - fog) + light.haze_colour.astype(np.float32) * fog
         cover = (picture[..., 3] * seen)[..., None] * np.float32(1 / 255)

@@ -16,6 +16,7 @@ from perception.synthetic.view import View
 
 _SHIFT = 4
 _SHADOW_RANGE_M = 90.0
+_CONTACT = ((0.38, 0.84), (0.24, 0.68), (0.10, 0.5))  # metres beyond the body, light that is left
 _ONE = 1 << _SHIFT
 _MAX_SPRITE_PX = 720.0  # of the enlarged drawing's longer side; nearer bodies are enlarged less
 _LAMP_ON = {
@@ -203,7 +204,10 @@ def cast_shadows(mask: np.ndarray, view: View, bodies: list[Placed], sun: np.nda
         middle = body.footprint.mean(axis=0)
         arm = body.footprint - middle
         length = np.maximum(np.sqrt((arm * arm).sum(axis=1, keepdims=True)), 0.2)
-        for grow, keep in ((0.38, 0.84), (0.24, 0.68), (0.10, 0.5)) if body.centre_m[0] < 30 else ((0.2, 0.45),):
+        rings = _CONTACT if body.centre_m[0] < 30 else ((0.2, 0.45),)
+        if body.actor.size_m[1] < 1.0:  # what stands on feet or two wheels keeps little sky off
+            rings = ((0.08, 0.72),)
+        for grow, keep in rings:
             _fill_ground(mask, view, middle + arm * (1 + grow / length), 0, keep)
 
 

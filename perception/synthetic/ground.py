@@ -127,6 +127,8 @@ class Ground:
         spots = self._spots(rays, camera, block, mask, now)
         row = self._along_at(spots, now)
         lit = self._lit(self._colour(spots, row, now), spots, row, now)
+        if self.bands[0].shade is not None:
+            lit *= self._sampled(spots, spots.d, float(now.s_m[0]), shade=True)[..., None] * np.float32(1 / 255)
         fog = self.light.fog_share(spots.reach).astype(np.float32)
         lit = cv2.blendLinear(lit, _flat(self.light.haze_colour, lit.shape), 1 - fog, fog)
         cv2.copyTo(cv2.convertScaleAbs(lit), mask.astype(np.uint8), canvas[block])
@@ -180,8 +182,18 @@ class Ground:
         d = np.where(np.abs(spots.d) > half - 1, np.copysign(half - 5 + np.abs((spots.d % 8) - 4), spots.d), spots.d)
         if self.scene.road.junctions:
             d = np.where(row[..., 3] > 0.5, (spots.d % 3.0) - 1.5, d)
+        texture = self._sampled(spots, d, here_m, shade=False).astype(np.float32)
+        typical = np.median(reach[:, :: max(1, reach.shape[1] // 32)], axis=1)
+        near = np.flatnonzero(typical < _DETAIL_M)
+        if len(near):
+            self._add_detail(texture, spots.s + np.float32(here_m % PERIOD_M), d, reach, int(near[0]))
+        return texture
+
+    def _sampled(self, spots: Spots, d: np.ndarray, here_m: float, *, shade: bool) -> np.ndarray:
+        """The atlas (H, W, 4) or the shade (H, W), uint8, each row of pixels from the copy that fits its distance."""
+        half, reach = np.float32(HALF_WIDTH_M), spots.reach
         s = spots.s + np.float32(here_m % PERIOD_M)
-        out = np.empty((*s.shape, 4), np.uint8)
+        out = np.empty(s.shape if shade else (*s.shape, 4), np.uint8)
         typical = np.median(reach[:, :: max(1, reach.shape[1] // 32)], axis=1)
         start = 0
         for band in reversed(self.bands):
@@ -192,13 +204,10 @@ class Ground:
                 rows = np.s_[start:stop]
                 u = (d[rows] + half) * np.float32(band.texels_per_m[1]) - np.float32(0.5)
                 v = np.mod(s[rows], np.float32(PERIOD_M)) * np.float32(band.texels_per_m[0]) - np.float32(0.5)
-                out[rows] = cv2.remap(band.atlas, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+                picture = band.shade if shade else band.atlas
+                out[rows] = cv2.remap(picture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
             start = stop
-        texture = out.astype(np.float32)
-        near = np.flatnonzero(typical < _DETAIL_M)
-        if len(near):
-            self._add_detail(texture, s, d, reach, int(near[0]))
-        return texture
+        return out
 
     def _add_detail(self, texture: np.ndarray, s: np.ndarray, d: np.ndarray, reach: np.ndarray, first: int) -> None:
         """Grain of a centimetre where the camera resolves it."""

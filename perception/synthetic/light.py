@@ -34,7 +34,7 @@ class Light:
         haze_m = clear_m if o.fog == 0 else min(clear_m, 22.0 / o.fog)  # fog 1: 5 % of the contrast at 66 m
         sky_colour = np.array([222.0, 205.0, 190.0]) * (1 - 0.15 * cloud)
         if o.night:
-            return cls(True, 0.0, 0.085, 0.0, 1.0, np.array([30.0, 26, 24]), np.array([26.0, 24, 24]), haze_m)
+            return cls(True, 0.0, 0.13, 0.0, 1.0, np.array([30.0, 26, 24]), np.array([26.0, 24, 24]), haze_m)
         sun = 0.85 * (1 - cloud) ** 1.2
         sky = 0.58 + 0.34 * cloud - 0.16 * o.rain
         haze = np.array([216.0, 210, 204]) * (1 - 0.12 * cloud)
@@ -55,9 +55,9 @@ class Light:
         x, y = np.maximum(x_m, 0.5), np.asarray(y_m)
         spread = y / (1.6 + 0.24 * x)
         right = 1.0 + 0.22 * np.tanh(-y / 3.0)  # dipped beams reach farther on the near side
-        near = 1.0 / (1.0 + (x / 17.0) ** 2)
+        near = 1.0 / (1.0 + (x / 19.0) ** 2)
         rise = np.clip((x - 1.5) / 4.5, 0, 1)
-        return 0.95 * rise * near * right * np.exp(-spread * spread)
+        return 1.55 * rise * near * right * np.exp(-spread * spread)
 
     def fog_share(self, range_m: np.ndarray | float) -> np.ndarray:
         """Share of haze in what is seen at a distance."""
@@ -69,5 +69,5 @@ def lamp_pools(s_m: np.ndarray, d_m: np.ndarray, places_d_m: tuple[float, ...]) 
     along = (s_m + LAMP_SPACING_M / 2) % LAMP_SPACING_M - LAMP_SPACING_M / 2
     total = np.zeros(np.broadcast_shapes(s_m.shape, d_m.shape))
     for place in places_d_m:
-        total += 0.26 / (1 + (along * along + (d_m - place) ** 2) / 30.0) ** 1.5
+        total += 0.42 / (1 + (along * along + (d_m - place) ** 2) / 30.0) ** 1.5
     return total

@@ -16,7 +16,6 @@ from perception.synthetic.vehicles import (
     loft,
     paint,
     rear_quad,
-    scaled,
     underside,
     wheel,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from geometry.camera import Camera
@@ -16,7 +17,7 @@ SCENES: tuple[str, ...] = tuple(PLOTS)
 
 
 def make_scene(
-    kind: str, camera: Camera, *, seed: int = 0, duration_s: float = 10.0, fps: float = 25.0, **options: Any
+    kind: str, camera: Camera, *, seed: int = 0, duration_s: float = 10.0, fps: float | Fraction = 25.0, **options: Any
 ) -> Scene:
     """A scene of one of ``SCENES``.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from perception.synthetic.light import LAMP_SPACING_M, lamp_pools
 from perception.synthetic.road import Road
-from perception.synthetic.textures import HALF_WIDTH_M, PERIOD_M, TEXEL_M, ground_atlas
+from perception.synthetic.textures import HALF_WIDTH_M, PERIOD_M, TEXEL_M, ground_atlas, tree_shade
 from perception.synthetic.world import Scene
 
 MAX_GROUND_M = 900.0
@@ -33,21 +33,26 @@ class Band:
     reach_m: float
     atlas: np.ndarray
     texels_per_m: tuple[float, float]  # along s and d
+    shade: np.ndarray | None  # light under trees, of the same shape, 255 in the open
 
 
 def bands(scene: Scene, rng: np.random.Generator, focal_px: float, blur_m: float) -> list[Band]:
     """The atlas of the ground from near to far; ``blur_m`` is how far the vehicle moves while the shutter is open."""
     o = scene.options
     atlas = ground_atlas(rng, scene.road, scene.surroundings.kind, o.missing_paint, o.wear_m)
-    out, reach = [], 8.0
+    shade = tree_shade(rng, o.tree_shade) if o.tree_shade > 0 and not o.night else None
+    out: list[Band] = []
+    reach = 8.0
     while True:
         middle = reach * 0.85
         along = middle * middle / (focal_px * scene.camera.height_m) + blur_m
         across = middle / focal_px
         rows = max(4, round(atlas.shape[0] * min(1.0, TEXEL_M / along)))
         columns = max(8, round(atlas.shape[1] * min(1.0, TEXEL_M / across)))
-        small = cv2.resize(atlas, (columns, rows), interpolation=cv2.INTER_AREA)
-        out.append(Band(reach, small, (rows / PERIOD_M, columns / (2 * HALF_WIDTH_M))))
+        small, dark = (
+            None if a is None else cv2.resize(a, (columns, rows), interpolation=cv2.INTER_AREA) for a in (atlas, shade)
+        )
+        out.append(Band(reach, small, (rows / PERIOD_M, columns / (2 * HALF_WIDTH_M)), dark))
         if reach >= MAX_GROUND_M:
             return out
         reach *= BAND_STEP

@@ -107,6 +107,18 @@ def _pavement(rng: np.random.Generator, shape: tuple[int, int], d: np.ndarray) -
     return tone[..., None] * np.array([0.99, 1.0, 1.01], np.float32)
 
 
+def tree_shade(rng: np.random.Generator, strength: float) -> np.ndarray:
+    """(rows along s, columns along d) uint8 light under trees that stand beside the road, on the grid of the atlas.
+
+    Crowns keep off the sun in patches of metres, with spots of light of decimetres within.
+    """
+    shape = round(PERIOD_M / TEXEL_M), round(2 * HALF_WIDTH_M / TEXEL_M)
+    crowns = value_noise(rng, shape, (110, 150)) + 0.4 * value_noise(rng, shape, (40, 50))
+    leaves = value_noise(rng, shape, (9, 11)) + 0.5 * value_noise(rng, shape, (4, 5))
+    under = np.clip((crowns + 0.2) * 4, 0, 1) * np.clip(0.75 + 0.6 * leaves, 0, 1)
+    return np.clip(255 * (1 - 0.62 * strength * under), 0, 255).astype(np.uint8)
+
+
 def detail(rng: np.random.Generator, size: int = 512) -> np.ndarray:
     """(size, size) float32 grain of the road surface about 1, tiling along both axes."""
     grain = 0.5 * value_noise(rng, (size, size), (2, 2)) + 0.6 * value_noise(rng, (size, size), (4, 4))
@@ -210,8 +222,8 @@ def panorama(rng: np.random.Generator, kind: str, overcast: float, *, night: boo
     sky = np.repeat(clear * (1 - overcast) + grey * overcast, columns, axis=1)
     sky = _clouds(rng, sky, overcast)
     if night:
-        sky = 9 + 0.03 * sky + np.clip(1 - up / math.radians(12), 0, 1)[:, None, None] ** 2 * (10, 12, 20)
-    _skyline(rng, sky, up, kind, 0.1 if night else 1.0)
+        sky = 13 + 0.05 * sky + np.clip(1 - up / math.radians(12), 0, 1)[:, None, None] ** 2 * (16, 20, 30)
+    _skyline(rng, sky, up, kind, 0.16 if night else 1.0)
     return np.clip(sky, 0, 255).astype(np.uint8)
 
 

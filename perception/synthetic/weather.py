@@ -44,8 +44,8 @@ class Weather:
             if not (view.sides(point[None]) >= 0).all():
                 continue
             px, reach = view.px(point), float(np.linalg.norm(point))
-            size = view.camera.fy_px * (0.55 if night else 0.3) * math.sqrt(source.power) / max(reach, 3.0)
-            size = min(max(size, 2.5 + 3.0 * source.power), 0.12 * canvas.shape[1])
+            size = view.camera.fy_px * (1.1 if night else 0.3) * math.sqrt(source.power) / max(reach, 3.0)
+            size = min(max(size, (3.5 + 4.0 * source.power) * canvas.shape[1] / 960), 0.12 * canvas.shape[1])
             power = min(1.0, source.power) * (1.0 if night else 0.45)
             self._add(canvas, px, (size, size), source.colour, power)
             if rain > 0 and night:
