@@ -79,7 +79,7 @@ FOLLOW = SearchGrid(heading=(0.02, 5), bend=(0.0004, 5), spread=(0.003, 5))
 def voters(crossings: Crossings) -> tuple[np.ndarray, np.ndarray]:
     """(N, 2) positions and (N,) votes of the strongest crossings; the votes of a slice count by the road it covers."""
     x = crossings.xy_m[:, 0]
-    votes = crossings.weight**2 * np.sqrt(np.minimum(x, 40.0))
+    votes = crossings.weight**2 * np.sqrt(np.minimum(x, 25.0))
     if len(votes) > _MAX_VOTERS:
         keep = np.argpartition(-votes, _MAX_VOTERS)[:_MAX_VOTERS]
         return crossings.xy_m[keep].astype(np.float32), votes[keep].astype(np.float32)

@@ -29,8 +29,13 @@ _PAINT_RUN, _MARKER_RUN = 3, 9  # slices that are averaged along the road
 _MIN_PAINT, _MIN_MARKER = 0.03, 0.006  # natural logarithm: fainter contrast a person does not see either
 _SATURATION = 6.0  # in units of the slice's own unrest: stronger is not more certain
 _MIN_STRENGTH = 1.6
-_SIGMA_M, _SIGMA_PX = 0.05, 0.7  # of a crossing's lateral position: on the road and in the picture
+# Sigma of a crossing's lateral position on the road and in the picture. Rough joints look like markers, beside them.
+_PAINT_SIGMA_M, _MARKER_SIGMA_M, _SIGMA_PX = 0.05, 0.08, 0.7
+_PAINT_SHARE = 0.5
+_HILL_M = 0.15  # sigma at 50 m of what the road's rise and fall, unknown here, adds
 _AROUND = (41, 15)  # columns (2.5 m) and slices that the unrest is taken over
+_LOOK_SLICES = 4
+_UPRIGHT_WEIGHT = 0.2
 _MAX_IN_SLICE = 8  # crossings; a road has fewer boundaries in sight
 
 
@@ -60,7 +65,7 @@ class Evidence:
 
     Attributes:
         strength: (S, L) float32 in units of each slice's own unrest, 0 where there is none.
-        paint: (S, L) float32 logarithmic contrast of painted ridges.
+        paint: (S, L) float32 the part of it that painted ridges give.
         yellow: (S, L) float32 red-to-blue logarithm.
     """
 
@@ -81,8 +86,8 @@ def marking_evidence(view: np.ndarray, grid: SliceGrid) -> Evidence:
     change = np.zeros_like(narrow)
     change[2:-2] = np.maximum(np.abs(narrow[3:-1] - narrow[1:-3]), np.abs(narrow[4:] - narrow[:-4]))
     marker = cv2.blur(_two_sided(change, grid, _MARKER_REACH_M), (1, _MARKER_RUN))
-    strength = np.maximum(_in_unrest(paint, _MIN_PAINT), _in_unrest(marker, _MIN_MARKER))
-    return Evidence(strength, paint, yellow)
+    painted, marked = _in_unrest(paint, _MIN_PAINT), _in_unrest(marker, _MIN_MARKER)
+    return Evidence(np.maximum(painted, marked), painted, yellow)
 
 
 def _two_sided(values: np.ndarray, grid: SliceGrid, reach_m: float) -> np.ndarray:
@@ -98,7 +103,7 @@ def _two_sided(values: np.ndarray, grid: SliceGrid, reach_m: float) -> np.ndarra
 
 def _in_unrest(values: np.ndarray, floor: float) -> np.ndarray:
     """(S, L) values over the mean of what is usual around them: on vehicles and grass, much of everything."""
-    unrest = cv2.blur(np.minimum(values, 4 * floor), _AROUND)
+    unrest = cv2.blur(np.minimum(values, 12 * floor), _AROUND)
     unrest += floor
     return values / unrest
 
@@ -125,9 +130,31 @@ def find_crossings(evidence: Evidence, grid: SliceGrid, boxes_px: np.ndarray) ->
     bend = np.minimum(before - 2 * strength + after, -1e-6)
     fine = column + np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
     xy = np.stack([grid.x_m[row], grid.y_m[0] - STEP_M * fine], axis=-1)
-    sigma = np.hypot(_SIGMA_M, _SIGMA_PX * grid.pixel_m[row])
+    on_road = np.where(evidence.paint[row, column] > _PAINT_SHARE * strength, _PAINT_SIGMA_M, _MARKER_SIGMA_M)
+    sigma = np.hypot(np.hypot(on_road, _SIGMA_PX * grid.pixel_m[row]), _HILL_M * (grid.x_m[row] / 50) ** 2)
     weight = np.minimum(strength, _SATURATION) / _SATURATION
+    weight = np.where(_upright(response, row, column, grid), _UPRIGHT_WEIGHT * weight, weight)
     return Crossings(row, fine, xy, sigma, weight, evidence.yellow[row, column])
+
+
+def _upright(response: np.ndarray, row: np.ndarray, column: np.ndarray, grid: SliceGrid) -> np.ndarray:
+    """(N,) bool: crests that go on towards the camera's foot rather than along the road.
+
+    The edges of what stands on the road (vehicles, posts, trees) are drawn out radially in any view of the road plane.
+    """
+    last_row, last_column = response.shape[0] - 1, response.shape[1] - 1
+    along = np.full(len(row), np.inf, np.float32)
+    radial, apart = along.copy(), along.copy()
+    y = grid.y_m[column]
+    for step in (-_LOOK_SLICES, _LOOK_SLICES):
+        other = np.clip(row + step, 0, last_row)
+        shift = np.rint(-y * (grid.x_m[other] / grid.x_m[row] - 1) / STEP_M).astype(int)
+        at = np.clip(column + shift, 0, last_column)
+        radial = np.minimum(radial, response[other, at])
+        near = [response[other, np.clip(column + d, 0, last_column)] for d in (-1, 0, 1)]
+        along = np.minimum(along, np.maximum(np.maximum(near[0], near[1]), near[2]))
+        apart = np.minimum(apart, np.abs(shift))
+    return (apart >= 2) & (radial > _MIN_STRENGTH) & (radial > along)
 
 
 def covered(px: np.ndarray, boxes_px: np.ndarray) -> np.ndarray:
