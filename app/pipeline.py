@@ -17,13 +17,17 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from app.events import EventConfig, EventDetector
+from app.mount import FixedMount, FollowedMount, MountModel, camera_at
 from app.record_json import rounded
-from app.types import CameraPose, FrameResult
+from app.speed import known_speed
+from app.types import FrameResult
+from geometry.calibration import CameraMotion
 from geometry.camera import Camera
 from geometry.ground import range_objects
 from geometry.profiles import load_profile
 from perception.lanes import LaneTracker
 from perception.types import Detections, Frame, LaneModel, Lanes, ObjectDetector
+from tracking.ego_motion import EgoMotionEstimator
 from tracking.tracker import Tracker
 from tracking.types import EgoMotion
 
@@ -39,12 +43,10 @@ class PipelineConfig:
 
     Attributes:
         detect_every: the detector looks at each n-th frame; tracks and lanes go on between.
-        calibrate: whether the mount is followed while driving.
         events: when to warn.
     """
 
     detect_every: int = 1
-    calibrate: bool = True
     events: EventConfig = field(default_factory=EventConfig)
 
 
@@ -63,19 +65,21 @@ class Stopwatch:
 
 
 class EgoModel(Protocol):
-    """Anything that follows the vehicle's own motion."""
+    """Anything that follows the vehicle's own motion: ``tracking.ego_motion.EgoMotionEstimator``."""
+
+    camera_motion: CameraMotion | None
 
     def step(self, bgr: np.ndarray, camera: Camera, detections: Detections, t_s: float) -> EgoMotion:
         """Motion since the last frame."""
         ...
 
 
-class UnknownEgoMotion:
-    """An own motion of which nothing is known."""
+@dataclass
+class Motion:
+    """How the vehicle moves over the road, and the camera on the vehicle."""
 
-    def step(self, bgr: np.ndarray, camera: Camera, detections: Detections, t_s: float) -> EgoMotion:
-        """Nothing known."""
-        return EgoMotion()
+    ego: EgoModel
+    mount: MountModel
 
 
 class NoLanes:
@@ -94,7 +98,10 @@ class Pipeline:
     Args:
         camera: of the clip's size, with the mount believed at first.
         detector: may be None where every frame comes with its detections.
-        lane_model, tracker: fresh ones, they remember the clip.
+        lane_model, tracker, motion: fresh ones, they remember the clip; by default the mount stays as it is.
+
+    Attributes:
+        camera: as believed at the last frame.
     """
 
     def __init__(
@@ -104,15 +111,15 @@ class Pipeline:
         lane_model: LaneModel,
         tracker: Tracker,
         config: PipelineConfig | None = None,
-        *,
-        ego_model: EgoModel | None = None,
+        motion: Motion | None = None,
     ) -> None:
         self.config = config or PipelineConfig()
         self.camera = camera
         self.detector = detector
         self._lane_model = lane_model
         self._tracker = tracker
-        self._ego_model = ego_model or UnknownEgoMotion()
+        self._base = camera
+        self._motion = motion or Motion(EgoMotionEstimator(), FixedMount(camera))
         self._events = EventDetector(self.config.events)
         self._lanes = Lanes()
         self._last_s: float | None = None
@@ -157,9 +164,10 @@ class Pipeline:
         dt_s = 0.0 if self._last_s is None else t_s - self._last_s
         self._last_s = t_s
 
-        ego = self._ego_model.step(frame.bgr, self.camera, found, t_s)
+        ego = self._motion.ego.step(frame.bgr, self.camera, found, t_s)
         watch.lap("ego motion")
-        pose = self._mount(ego, t_s)
+        pose = self._motion.mount.step(t_s, ego, self._motion.ego.camera_motion, self._lanes)
+        self.camera = camera_at(self._base, pose)
         watch.lap("calibration")
         moved = {"forward_m": ego.speed_mps * dt_s, "yaw_rad": ego.yaw_rate_radps * dt_s}
         self._lanes = self._lane_model.step(frame, self.camera, found, **moved)
@@ -171,13 +179,6 @@ class Pipeline:
         events = self._events.step(t_s, tracks, self._lanes, ego, pose)
         watch.lap("events")
         return FrameResult(frame.index, t_s, found, ranges, tracks, self._lanes, ego, pose, events, watch.ms)
-
-    def _mount(self, ego: EgoMotion, t_s: float) -> CameraPose:
-        """The mount believed from this frame on."""
-        camera = self.camera
-        return CameraPose(
-            camera.height_m, camera.pitch_rad, camera.yaw_rad, camera.roll_rad, horizon_y_px=camera.horizon_y_px
-        )
 
 
 def build_pipeline(
@@ -196,8 +197,17 @@ def build_pipeline(
     if detector is None and load:
         detector = open_detector(settings)
     lane_model = LaneTracker() if settings.lanes.enabled else NoLanes()
-    config = PipelineConfig(settings.detector.every, settings.camera.calibrate, settings.events)
-    return Pipeline(camera, detector, lane_model, Tracker(), config)
+    return Pipeline(
+        camera,
+        detector,
+        lane_model,
+        Tracker(),
+        PipelineConfig(settings.detector.every, settings.events),
+        Motion(
+            EgoMotionEstimator(supplied=known_speed(settings.ego.speed)),
+            FollowedMount(camera) if settings.camera.calibrate else FixedMount(camera),
+        ),
+    )
 
 
 def open_detector(settings: Settings) -> ObjectDetector:

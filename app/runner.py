@@ -20,14 +20,14 @@ import numpy as np
 
 from app.config import Settings
 from app.draw import Painter
+from app.mount import camera_at
 from app.overlap import ahead
 from app.pipeline import Pipeline, Stopwatch, build_pipeline
 from app.record import Header, RecordWriter
 from app.summary import RunSummary, Tally
-from app.types import CameraPose, FrameResult
+from app.types import FrameResult
 from app.video import BufferPool, ClipInfo, ReadReport, Source, VideoWriter, frames, probe
 from app.video_writer import partial_path
-from geometry.camera import Camera
 from geometry.errors import InputError
 from perception.types import Detections, Frame, ObjectDetector
 
@@ -88,13 +88,6 @@ def run_clip(
     info = probe(source)
     pipeline = build_pipeline(settings, info.size_px, detector=job.detector)
     return _Run(info, Path(out_dir), settings, pipeline, job).go()
-
-
-def camera_at(camera: Camera, pose: CameraPose) -> Camera:
-    """The camera as it was believed to be mounted at a frame."""
-    return camera.mounted(
-        height_m=pose.height_m, pitch_rad=pose.pitch_rad, yaw_rad=pose.yaw_rad, roll_rad=pose.roll_rad
-    )
 
 
 def expected_frames(info: ClipInfo, settings: Settings) -> int | None:

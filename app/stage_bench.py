@@ -19,9 +19,9 @@ import numpy as np
 from app.camera_choice import camera_for
 from app.config import Settings
 from app.draw import Painter
+from app.mount import camera_at
 from app.pipeline import Pipeline, Stopwatch, build_pipeline
 from app.record_json import frame_line
-from app.runner import camera_at
 from app.types import FrameResult
 from app.video import BufferPool, VideoWriter, frames, probe
 from geometry.camera import Camera

@@ -1,0 +1,76 @@
+"""The camera's mount from frame to frame: as the profile says, or followed while driving."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from app.types import CameraPose
+from geometry.calibration import CameraMotion, LaneCue, OnlineCalibration
+from geometry.camera import Camera
+from perception.types import Lanes
+from tracking.types import EgoMotion
+
+
+class MountModel(Protocol):
+    """Anything that knows how the camera is mounted at a frame."""
+
+    def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:
+        """The mount at this frame; ``lanes`` are those of the frame before."""
+        ...
+
+
+def pose_of(camera: Camera) -> CameraPose:
+    """The mount of a camera that nothing has to be found out about."""
+    return CameraPose(
+        height_m=camera.height_m,
+        pitch_rad=camera.pitch_rad,
+        yaw_rad=camera.yaw_rad,
+        roll_rad=camera.roll_rad,
+        horizon_y_px=camera.horizon_y_px,
+    )
+
+
+def camera_at(camera: Camera, pose: CameraPose) -> Camera:
+    """The camera as it was believed to be mounted at a frame."""
+    return camera.mounted(
+        height_m=pose.height_m, pitch_rad=pose.pitch_rad, yaw_rad=pose.yaw_rad, roll_rad=pose.roll_rad
+    )
+
+
+class FixedMount:
+    """The mount of the profile."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._pose = pose_of(camera)
+
+    def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:
+        """The same pose every frame."""
+        return self._pose
+
+
+class FollowedMount:
+    """The mount as flow and lanes show it, suspension included."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._calibration = OnlineCalibration(camera)
+
+    def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:
+        """The pose of this frame."""
+        calibration = self._calibration
+        camera = calibration.step(
+            t_s,
+            flow=flow,
+            lanes=LaneCue.from_lines([boundary.coeff for boundary in lanes.boundaries]),
+            speed_mps=ego.speed_mps,
+            yaw_rate_radps=ego.yaw_rate_radps,
+            speed_is_given=ego.source == "given",
+        )
+        return CameraPose(
+            height_m=camera.height_m,
+            pitch_rad=camera.pitch_rad,
+            yaw_rad=camera.yaw_rad,
+            roll_rad=camera.roll_rad,
+            state=calibration.state,
+            progress=calibration.progress,
+            horizon_y_px=camera.horizon_y_px,
+        )
