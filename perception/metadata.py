@@ -24,6 +24,7 @@ class Metadata:
     stride: int = 32
     preprocess: dict[str, Any] = field(default_factory=dict)
     score_threshold: float | dict[str, float] | None = None
+    nms_iou: float | None = None
     version: str = ""
 
 
@@ -40,6 +41,7 @@ def read_metadata(raw: Mapping[str, str]) -> Metadata:
         stride=_stride(raw),
         preprocess=_preprocess(raw),
         score_threshold=_threshold(raw),
+        nms_iou=_overlap(raw),
         version=raw.get("roadlens.version", ""),
     )
 
@@ -110,3 +112,12 @@ def _threshold(raw: Mapping[str, str]) -> float | dict[str, float] | None:
     if not all(isinstance(value, int | float) and 0 <= value < 1 for value in values):
         raise _refused(raw, "roadlens.score_threshold", "a number from 0 to below 1, or an object of them by class")
     return {key: float(value) for key, value in told.items()} if isinstance(told, dict) else float(told)
+
+
+def _overlap(raw: Mapping[str, str]) -> float | None:
+    told = _json(raw, "roadlens.nms_iou")
+    if told is None:
+        return None
+    if not isinstance(told, int | float) or not 0 < told <= 1:
+        raise _refused(raw, "roadlens.nms_iou", "a number over 0, up to 1")
+    return float(told)

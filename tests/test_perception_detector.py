@@ -79,6 +79,23 @@ def test_suppression_is_by_class_and_threshold_is_settable(constant_onnx: MakeOn
     assert len(load_detector(path, score_threshold=0.6).detect(PICTURE)) == 1
 
 
+def test_one_vehicle_is_one_detection(constant_onnx: MakeOnnx) -> None:
+    van, shifted = [20.0, 12.0, 60.0, 52.0], [22.0, 12.0, 62.0, 52.0]  # IoU 38 / 42 = 0.905
+    output = yolov8_output((van, 2, 0.5), (shifted, 7, 0.7), (shifted, 0, 0.6))
+    path = constant_onnx("v8", {"output0": output})
+    assert load_detector(path).detect(PICTURE).class_id.tolist() == [TRUCK, PERSON]
+    both = Detector(open_session(path, "cpu"), DetectorConfig(rival_iou=0.95)).detect(PICTURE)
+    assert both.class_id.tolist() == [TRUCK, PERSON, CAR]
+
+
+def test_overlap_of_suppression_comes_from_the_file_unless_named(constant_onnx: MakeOnnx) -> None:
+    output = yolov8_output(([20, 12, 60, 52], 2, 0.5), ([30, 12, 70, 52], 2, 0.7))  # IoU 30 / 50 = 0.6
+    assert len(load_detector(constant_onnx("usual", {"o": output})).detect(PICTURE)) == 1
+    path = constant_onnx("told", {"o": output}, metadata={"roadlens.nms_iou": "0.65"})
+    assert len(load_detector(path).detect(PICTURE)) == 2
+    assert len(Detector(open_session(path, "cpu"), DetectorConfig(nms_iou=0.5)).detect(PICTURE)) == 1
+
+
 def test_yolov5_file(constant_onnx: MakeOnnx) -> None:
     out = np.zeros((1, 3 * CELLS, 85), np.float32)
     out[0, 11, :5], out[0, 11, 5 + 7] = [36, 26, 32, 28, 0.9], 0.9
@@ -103,7 +120,7 @@ def test_ppyoloe_file_gets_its_side_inputs(constant_onnx: MakeOnnx) -> None:
 
 def test_own_metadata_is_obeyed(constant_onnx: MakeOnnx) -> None:
     boxes, scores = np.zeros((1, 7, 4), np.float32), np.zeros((1, 7, 3), np.float32)
-    boxes[0, :4] = [[20, 12, 52, 40], [20, 12, 52, 41], [60, 12, 90, 40], [1, 1, 9, 9]]
+    boxes[0, :4] = [[20, 12, 52, 40], [20, 12, 52, 48], [60, 12, 90, 40], [1, 1, 9, 9]]
     scores[0, 0, 0], scores[0, 1, 0], scores[0, 2, 1], scores[0, 3, 2] = 0.5, 0.45, 0.2, 0.39
     metadata = {
         "roadlens.head": "decoded-unique",
@@ -140,6 +157,7 @@ def test_ultralytics_names_are_read_and_never_run(constant_onnx: MakeOnnx) -> No
         ({"roadlens.stride": "0"}, "must be a positive whole number"),
         ({"roadlens.preprocess": '{"gamma": 2}'}, "must be an object with keys of fit"),
         ({"roadlens.score_threshold": "1.5"}, "must be a number from 0 to below 1"),
+        ({"roadlens.nms_iou": "0"}, "must be a number over 0, up to 1"),
         ({"roadlens.head": "yolov99"}, "head is 'yolov99'; must be one of decoded, "),
         ({"names": "{0: 'car', 2: 'bus'}"}, "must be numbered from 0"),
         ({"roadlens.classes": '["car"]'}, "head yolov8 shows 80 classes, but 1 names are given"),
