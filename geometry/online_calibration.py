@@ -1,0 +1,330 @@
+"""The mount while driving: slow angles from long averages, the suspension frame by frame, and when to believe them.
+
+Cues: the camera's motion between frames (``geometry.flow``: heading, turn, road plane) and how the lane's boundaries
+run (``LaneCue``). Slow angles are averaged only while driving straight and fast enough, in blocks of seconds whose
+scatter tells how sure they are (comma.ai's openpilot, calibrationd, does likewise); the profile's mount is the prior.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from geometry.camera import Camera
+from geometry.flow import CameraMotion
+from geometry.mount_filter import Block, SlowEstimate, SlowMount, SuspensionPitch
+
+NAN = math.nan
+State = Literal["uncalibrated", "calibrating", "calibrated", "invalid"]
+_PITCH, _YAW, _ROLL, _LOG_HEIGHT = range(4)
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """Limits and rates, in SI units and radians.
+
+    Attributes:
+        min_speed_mps: slower, the heading is too uncertain.
+        max_yaw_rate_radps: faster turns slip sideways and bend the lanes.
+        max_heading_sigma_rad: a flow less sure of its heading teaches nothing slow.
+        block_s, blocks_needed, blocks_kept: seconds of good driving a block; how many to be calibrated; how many count.
+        good_sigma_rad, lost_sigma_rad: standard error of pitch and yaw below which the mount is calibrated, and above
+            which it no longer is (hysteresis).
+        moved_rad, moved_blocks: the newest blocks this far from the others mean that the mount has moved.
+        max_mount_rad: farther from the prior than this is no road camera's mount.
+        prior_sigma_rad: how sure the profile's pitch and yaw are; prior_roll_sigma_rad likewise; prior_height_sigma
+            as a share of the height.
+        axle_to_camera_m: the camera moves sideways in bends, being ahead of the rear axle; passenger cars: 1.5 m.
+        rest_s, suspension_sigma_rad: how fast the body comes to rest, and how far it pitches.
+        lane_width_m: known width of the ego lane, to find the height by; NaN where it is not known.
+    """
+
+    min_speed_mps: float = 4.0
+    max_yaw_rate_radps: float = math.radians(4.0)
+    max_heading_sigma_rad: float = math.radians(0.6)
+    block_s: float = 1.5
+    blocks_needed: int = 6
+    blocks_kept: int = 80
+    good_sigma_rad: float = math.radians(0.15)
+    lost_sigma_rad: float = math.radians(0.4)
+    moved_rad: float = math.radians(0.8)
+    moved_blocks: int = 5
+    max_mount_rad: float = math.radians(20.0)
+    prior_sigma_rad: float = math.radians(1.5)
+    prior_roll_sigma_rad: float = math.radians(1.0)
+    prior_height_sigma: float = 0.1
+    axle_to_camera_m: float = 1.5
+    rest_s: float = 2.0
+    suspension_sigma_rad: float = math.radians(0.7)
+    lane_width_m: float = NAN
+
+
+@dataclass(frozen=True)
+class LaneCue:
+    """How the lane's boundaries run on the road as the camera of the last step showed them.
+
+    A boundary d metres left of the vehicle starts in the direction heading + d spread (as slope dy / dx). On a plane
+    boundaries are parallel: a spread shows a pitch error of spread times height, and the mean heading over time a yaw
+    error.
+    """
+
+    heading: float
+    spread_pm: float
+    heading_sigma: float = 0.02
+    spread_sigma_pm: float = 0.0015
+    width_m: float = NAN
+
+    @classmethod
+    def from_lines(cls, coeffs: Sequence[np.ndarray], slope_sigma: float = 0.004) -> LaneCue | None:
+        """From two or more boundaries, each (>= 2,) coefficients of y = c0 + c1 x + ...; None where they are one."""
+        if len(coeffs) < 2:
+            return None
+        offset, slope = np.array([c[:2] for c in coeffs], dtype=np.float64).T
+        apart = offset - offset.mean()
+        spread_of_offsets = float(apart @ apart)
+        if not spread_of_offsets > 1.0:
+            return None
+        spread = float(apart @ slope) / spread_of_offsets
+        heading = float(slope.mean() - spread * offset.mean())
+        width = float(abs(offset[0] - offset[1])) if len(coeffs) == 2 else NAN
+        return cls(heading, spread, max(0.02, slope_sigma), slope_sigma / math.sqrt(spread_of_offsets), width)
+
+
+@dataclass(frozen=True)
+class MountReport:
+    """What is believed of the mount: slow angles and height with standard deviations, state, share of the way there."""
+
+    pitch_rad: float
+    yaw_rad: float
+    roll_rad: float
+    height_m: float
+    pitch_sigma_rad: float
+    yaw_sigma_rad: float
+    roll_sigma_rad: float
+    height_sigma_m: float
+    state: State
+    progress: float
+    moved: bool
+
+
+class OnlineCalibration:
+    """Follows the mount of one camera through a drive; ``step`` once a frame, then use the camera it returns.
+
+    Args:
+        camera: intrinsics of the clip's size, and the mount believed at first.
+        seen: mount of an earlier drive and how many blocks it rests on (``geometry.calibration_store`` keeps them).
+    """
+
+    def __init__(
+        self, camera: Camera, config: CalibrationConfig | None = None, *, seen: tuple[np.ndarray, int] | None = None
+    ) -> None:
+        self.config = config or CalibrationConfig()
+        self._base = camera
+        self._slow = SlowMount(self.config.blocks_kept)
+        if seen is not None:
+            for _ in range(min(seen[1], self.config.blocks_kept // 2)):
+                self._slow.add(np.array(seen[0], dtype=np.float64))
+        self._block = Block()
+        self._suspension = SuspensionPitch(self.config.rest_s, self.config.suspension_sigma_rad)
+        self._mount, self._sigma = self._believed(self._measured())
+        self._state: State = "uncalibrated"
+        self._moved = False
+        self._last_s = NAN
+        self._settle(self._measured())
+        self.camera = self._current()
+
+    # -- what is believed ---------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """uncalibrated, calibrating, calibrated or invalid."""
+        return self._state
+
+    @property
+    def progress(self) -> float:
+        """Share of the blocks needed, the one being filled included, 0 to 1."""
+        have = len(self._slow.blocks) + min(self._block.seconds / self.config.block_s, 0.99)
+        return min(1.0, have / self.config.blocks_needed)
+
+    @property
+    def moved(self) -> bool:
+        """The alarm: the mount has moved, and the new one is not calibrated yet."""
+        return self._moved
+
+    @property
+    def suspension_rad(self) -> float:
+        """Pitch of this frame against the mount's."""
+        return self._suspension.pitch_rad
+
+    @property
+    def suspension_sigma_rad(self) -> float:
+        """Standard deviation of ``suspension_rad``."""
+        return self._suspension.sigma_rad
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the slow angles rest on."""
+        return len(self._slow.blocks)
+
+    def report(self) -> MountReport:
+        """The slow mount and how sure it is."""
+        pitch, yaw, roll, log_height = (float(v) for v in self._mount)
+        height = self._base.height_m * math.exp(log_height)
+        s = [float(v) for v in self._sigma]
+        return MountReport(
+            pitch, yaw, roll, height, s[0], s[1], s[2], height * s[3], self._state, self.progress, self._moved
+        )
+
+    # -- one frame ----------------------------------------------------------------------------------------------
+
+    def step(
+        self,
+        t_s: float,
+        *,
+        flow: CameraMotion | None = None,
+        lanes: LaneCue | None = None,
+        speed_mps: float = NAN,
+        yaw_rate_radps: float = NAN,
+        speed_is_given: bool = False,
+    ) -> Camera:
+        """The camera to use for this frame.
+
+        Args:
+            t_s: time of the frame.
+            flow: camera motion since the last frame, computed with any mount of this camera with the same roll.
+            lanes: measured with the camera that the last step returned.
+            speed_mps, yaw_rate_radps: of the vehicle; NaN where unknown (the yaw rate then follows from the flow).
+            speed_is_given: the speed is from outside, not from the height believed: it can tell the height.
+        """
+        dt_s = t_s - self._last_s if math.isfinite(self._last_s) else 0.0
+        if not 0.0 <= dt_s < 1.0:  # a jump in the clip: what was followed is lost
+            flow, dt_s = None, 0.0
+        self._last_s = t_s
+        pitch_turn = (float(flow.turn_rad[1]), float(flow.turn_sigma_rad[1])) if flow is not None else (NAN, NAN)
+        self._suspension.predict(dt_s, *pitch_turn)
+        if not math.isfinite(yaw_rate_radps) and flow is not None and dt_s > 0:
+            yaw_rate_radps = float(flow.turn_rad[2]) / dt_s
+        drives = not speed_mps < self.config.min_speed_mps  # unknown counts as driving: the flow has its own gate
+        straight = not abs(yaw_rate_radps) > self.config.max_yaw_rate_radps
+        learned = False
+        if flow is not None:
+            learned |= self._by_flow(flow, drives and straight, speed_mps, yaw_rate_radps)
+            if speed_is_given and drives and straight:
+                self._height_by_speed(flow, speed_mps * dt_s)
+        if lanes is not None:
+            learned |= self._by_lanes(lanes, drives and straight)
+        if learned:
+            self._block.seconds += dt_s
+        if self._block.seconds >= self.config.block_s:
+            self._finish_block()
+        self.camera = self._current()
+        return self.camera
+
+    def _by_flow(self, flow: CameraMotion, gate: bool, speed_mps: float, yaw_rate_radps: float) -> bool:
+        if flow.pitch_sigma_rad > 2 * self.config.max_heading_sigma_rad:
+            return False
+        self._suspension.update(flow.pitch_rad - self._mount[_PITCH], flow.pitch_sigma_rad)
+        if not gate or flow.pitch_sigma_rad > self.config.max_heading_sigma_rad:
+            return False
+        slip = 0.0
+        if math.isfinite(speed_mps) and math.isfinite(yaw_rate_radps):
+            slip = self.config.axle_to_camera_m * yaw_rate_radps / max(speed_mps, self.config.min_speed_mps)
+        # Within a block suspension and steering move more than one frame's noise: no frame may count for all.
+        self._block.add(_PITCH, flow.pitch_rad, math.hypot(flow.pitch_sigma_rad, math.radians(0.3)))
+        self._block.add(_YAW, flow.yaw_rad + slip, math.hypot(flow.yaw_sigma_rad, math.radians(0.3)))
+        self._block.add(_ROLL, flow.roll_rad, math.hypot(flow.roll_sigma_rad, math.radians(0.5)))
+        return True
+
+    def _height_by_speed(self, flow: CameraMotion, travelled_m: float) -> None:
+        if flow.travel_per_height > 0 and travelled_m > 0:
+            share = flow.travel_per_height_sigma / flow.travel_per_height
+            log_height = math.log(travelled_m / flow.travel_per_height / self._base.height_m)
+            self._block.add(_LOG_HEIGHT, log_height, math.hypot(share, 0.05))
+
+    def _by_lanes(self, lanes: LaneCue, gate: bool) -> bool:
+        used, c = self.camera, self.config
+        pitch = used.pitch_rad + math.atan(lanes.spread_pm * used.height_m)
+        # Slopes and crests of the road ahead move where its boundaries meet: 0.3 degrees a kilometre's bend of 2000 m.
+        sigma = math.hypot(lanes.spread_sigma_pm * used.height_m, math.radians(0.3))
+        if not math.isfinite(pitch) or sigma > c.max_heading_sigma_rad:
+            return False
+        self._suspension.update(pitch - self._mount[_PITCH], sigma)
+        if not gate:
+            return False
+        self._block.add(_PITCH, pitch, math.hypot(sigma, math.radians(0.3)))
+        yaw = used.yaw_rad - math.atan(lanes.heading)
+        self._block.add(_YAW, yaw, math.hypot(lanes.heading_sigma, math.radians(1.0)))
+        if math.isfinite(lanes.width_m) and math.isfinite(c.lane_width_m) and lanes.width_m > 0:
+            log_height = math.log(used.height_m / self._base.height_m * c.lane_width_m / lanes.width_m)
+            self._block.add(_LOG_HEIGHT, log_height, 0.05)
+        return True
+
+    # -- the slow mount -----------------------------------------------------------------------------------------
+
+    def _finish_block(self) -> None:
+        self._slow.add(self._block.mean)
+        self._block = Block()
+        c = self.config
+        if self._slow.moved(c.moved_blocks, self._floor(), c.moved_rad):
+            self._slow.keep_last(c.moved_blocks - 1)  # the first of them may be half old
+            self._moved = True
+            before, self._state = self._mount[_PITCH], "invalid"
+            self._mount, self._sigma = self._believed(self._measured())
+            self._suspension.shift(self._mount[_PITCH] - before)
+            return
+        measured = self._measured()
+        before = self._mount[_PITCH]
+        self._mount, self._sigma = self._believed(measured)
+        self._suspension.shift(self._mount[_PITCH] - before)
+        self._settle(measured)
+
+    def _floor(self) -> np.ndarray:
+        """Least scatter of one block: steering and slopes of the road, over some seconds."""
+        return np.array([math.radians(0.1), math.radians(0.15), math.radians(0.3), 0.02])
+
+    def _measured(self) -> SlowEstimate:
+        return self._slow.estimate(self._floor())
+
+    def _believed(self, measured: SlowEstimate) -> tuple[np.ndarray, np.ndarray]:
+        """Prior and measurement by inverse variance: (4,) and (4,)."""
+        c, camera = self.config, self._base
+        prior = np.array([camera.pitch_rad, camera.yaw_rad, camera.roll_rad, 0.0])
+        prior_sigma = np.array([c.prior_sigma_rad, c.prior_sigma_rad, c.prior_roll_sigma_rad, c.prior_height_sigma])
+        have = np.isfinite(measured.mean)
+        weight = np.where(have, np.where(have, measured.sigma, 1.0) ** -2.0, 0.0)
+        total = prior_sigma**-2.0 + weight
+        mean = (prior * prior_sigma**-2.0 + np.where(have, measured.mean, 0.0) * weight) / total
+        return mean, total**-0.5
+
+    def _settle(self, measured: SlowEstimate) -> None:
+        """The state that follows from the blocks."""
+        c = self.config
+        if measured.blocks == 0:
+            self._state = "uncalibrated"
+            return
+        off = np.abs(self._mount[:2] - [self._base.pitch_rad, self._base.yaw_rad]).max()
+        doubt = float(np.nanmax(measured.sigma[:2])) if np.isfinite(measured.sigma[:2]).any() else math.inf
+        limit = c.lost_sigma_rad if self._state == "calibrated" else c.good_sigma_rad
+        if off > c.max_mount_rad:
+            self._state = "invalid"
+        elif measured.blocks >= c.blocks_needed and doubt <= limit:
+            self._state, self._moved = "calibrated", False
+        else:
+            self._state = "calibrating"
+
+    def _current(self) -> Camera:
+        pitch, yaw, roll, log_height = (float(v) for v in self._mount)
+        return self._base.mounted(
+            pitch_rad=pitch + self._suspension.pitch_rad,
+            yaw_rad=yaw,
+            roll_rad=roll,
+            height_m=self._base.height_m * math.exp(log_height),
+        )
+
+    def seen(self) -> tuple[np.ndarray, int]:
+        """The measured mount (4,) (pitch, yaw, roll, log of height over the profile's) and its blocks, to be kept."""
+        return self._measured().mean, len(self._slow.blocks)
