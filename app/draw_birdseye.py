@@ -10,8 +10,10 @@ import numpy as np
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, WHITE, bgr, put_text
 from app.types import FrameResult
 from geometry.birdseye import BirdsEyeView
+from geometry.box3d import corners
 from geometry.camera import Camera
 from perception.types import LaneBoundary
+from tracking.bodies import bodies
 from tracking.types import Tracks
 
 _REACH_M = 60.0
@@ -141,15 +143,5 @@ def predictions(tracks: Tracks, own_speed_mps: float) -> np.ndarray:
 
 
 def footprints(tracks: Tracks) -> np.ndarray:
-    """(N, 4, 2) corners on the road: the nearest face is centred at ``xy_m``, the body lies behind it."""
-    width_m = np.nan_to_num(tracks.size_m[:, 1], nan=1.8)
-    length_m = np.nan_to_num(tracks.size_m[:, 2], nan=4.2)
-    yaw_rad = np.nan_to_num(tracks.yaw_rad)
-    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
-    half_x = np.abs(cos) * length_m / 2 + np.abs(sin) * width_m / 2
-    centre = tracks.xy_m + np.stack([half_x, np.zeros_like(half_x)], axis=-1)
-    along = np.stack([cos, sin], axis=-1) * (length_m / 2)[:, None]
-    across = np.stack([-sin, cos], axis=-1) * (width_m / 2)[:, None]
-    return np.stack(
-        [centre + along + across, centre + along - across, centre - along - across, centre - along + across], axis=1
-    )
+    """(N, 4, 2) corners of the bodies on the road, vehicle metres."""
+    return corners(bodies(tracks))[:, :4, :2]

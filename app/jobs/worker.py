@@ -36,6 +36,7 @@ class Worker:
         """Does the work; ends with a status of done, failed or cancelled."""
         signal.signal(signal.SIGTERM, self._ask_to_stop)
         from app.config import Settings
+        from app.player.clip import CLIP, browser_clip
         from app.runner import run_clip
 
         spec = self.store.spec(self.job_id)
@@ -53,6 +54,7 @@ class Worker:
         except MemoryError:
             self._end(JobState.FAILED, f"the clip needs more than {MEMORY_LIMIT_BYTES >> 30} GiB of memory")
         else:
+            browser_clip(spec.clip, self.store.results(self.job_id) / CLIP)
             self.status = replace(self.status, frames_done=summary.frames, fps=summary.fps)
             stopped = summary.state == "stopped"
             self._end(JobState.CANCELLED if stopped else JobState.DONE, "cancelled" if stopped else "")

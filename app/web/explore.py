@@ -10,11 +10,13 @@ import pandas as pd
 import streamlit as st
 
 from app.jobs.store import JobState, JobStatus
+from app.player.clip import CLIP
 from app.record import Run, load
 from app.runner import RECORD, SETTINGS, SUMMARY, VIDEO
 from app.types import FrameResult
 from app.video_writer import partial_path
 from app.web.common import STATE_WORDS, choose_run, chosen_run, queue, visitor
+from app.web.playing import jump, play
 from geometry.errors import InputError
 from perception.types import CLASSES
 from tracking.types import TrackState
@@ -97,23 +99,36 @@ def _progress_words(status: JobStatus) -> str:
 
 def _results(job_id: str) -> None:
     folder = queue().store.results(job_id)
-    video = _existing(folder / VIDEO)
-    if video is not None:
-        st.video(str(video), muted=True, autoplay=False)
-    record = _existing(folder / RECORD)
-    if record is not None:
-        try:
-            run = _load(str(record), record.stat().st_mtime_ns)
-        except InputError as error:
-            st.error(str(error), icon=":material/error:")
-        else:
-            _events(run)
-            _tracks(run)
+    run = _record(folder)
+    _picture(folder, run)
+    if run is not None:
+        _events(run)
+        _tracks(run)
     _downloads(folder)
     if st.button("Delete this run", icon=":material/delete:"):
         queue().store.delete(job_id)
         choose_run(None)
         st.rerun()
+
+
+def _record(folder: Path) -> Run | None:
+    record = _existing(folder / RECORD)
+    if record is None:
+        return None
+    try:
+        return _load(str(record), record.stat().st_mtime_ns)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+
+
+def _picture(folder: Path, run: Run | None) -> None:
+    """The player where there is a plain clip; else what there is of the annotated video."""
+    clip, video = folder / CLIP, _existing(folder / VIDEO)
+    if run is not None and clip.is_file():
+        play(run, clip)
+    elif video is not None:
+        st.video(str(video), muted=True)
 
 
 def _existing(path: Path) -> Path | None:
@@ -136,7 +151,23 @@ def _events(run: Run) -> None:
         {"time, s": round(e.t_s, 2), "what": e.kind.value, "object": e.track_id or None, "words": e.text}
         for e in starts
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, width="stretch")
+    picked = st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        width="stretch",
+        on_select=_jump_to_picked,
+        selection_mode="single-row",
+        key="events",
+    )
+    st.session_state["event_times"] = [e.t_s for e in starts]
+    if not picked.selection.rows:
+        st.caption("Choose a row, or a mark on the player's timeline, to jump to its moment.")
+
+
+def _jump_to_picked() -> None:
+    rows = st.session_state["events"].selection.rows
+    if rows:
+        jump(st.session_state["event_times"][rows[0]])
 
 
 def _tracks(run: Run) -> None:
