@@ -46,10 +46,10 @@ class RangeNoise:
         border_px: an edge nearer than this to the picture's border is cut off by it.
     """
 
-    edge_px: float = 0.7
+    edge_px: float = 1.0
     edge_share: float = 0.012
     camera_height_rel: float = 0.03
-    road_m: float = 0.06
+    road_m: float = 0.10
     border_px: float = 2.0
 
 
@@ -83,8 +83,8 @@ def box_slopes(camera: Camera, xyxy_px: np.ndarray, noise: RangeNoise = DEFAULT_
     for edge in (LEFT, TOP, RIGHT, BOTTOM):
         points[:, edge, edge % 2] = box[:, edge] - 0.5
         points[:, edge + 4, edge % 2] = box[:, edge] + 0.5
-    direction, exists = camera.ray(points)
-    exists = np.asarray(exists & (direction[..., 0] > 1e-3))
+    direction, defined = camera.ray(points)
+    exists = np.logical_and(defined, direction[..., 0] > 1e-3)
     upright = np.where(np.arange(8) % 2, direction[..., 2], direction[..., 1])
     slopes = np.where(exists, upright / np.where(exists, direction[..., 0], 1.0), 0.0)
     known = exists[:, :4] & exists[:, 4:] & finite[:, None]

@@ -1,30 +1,80 @@
-"""Metric state of every track at once: position and velocity in vehicle metres, and the time to collision."""
+"""Metric state of every track at once: position, velocity, size and heading, and the time to collision.
+
+One filter, all tracks, no loop. A row is one body kind a track may be (a "car" may be a saloon or a van), with place,
+velocity, the logarithms of its size and the road under it; the box's four edges are measured, so ground contact,
+height, width, position against the horizon and change of scale all enter with the covariance they really have. Sizes
+do not change, so what is learned of them while a track is near stays as it moves away. All rows share the pitch error
+and the camera's height error (``tracking.shared_filter``): many objects together tell the road plane, and each track's
+own size is told by the road under it. Causal: only past and present frames are used.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from geometry.camera import Camera
+from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, RangeNoise, box_slopes, lateral_position
 from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
-from tracking.kalman import predict, update
+from tracking.box_model import (
+    BEARING,
+    LOG_H,
+    LOG_L,
+    LOG_W,
+    LOG_X,
+    PITCH_MOUNT,
+    PITCH_ROAD,
+    RATE_X,
+    RATE_Y,
+    ROAD,
+    SHARED,
+    STATES,
+    YAWS_RAD,
+    Edges,
+    Sides,
+    Step,
+    edges,
+    move,
+    sides,
+)
+from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
+from tracking.size import apply_priors, wide_prior
 from tracking.types import EgoMotion
+
+_UNSEEN = 10.0  # slope sigma of an edge that is cut off: ten times straight ahead to 45 degrees
+_NEAREST_M, _FARTHEST_M = 0.5, 400.0
+_SHRINK = math.log(0.3)  # to less than a third in one step: it passes the camera
+_BESIDE = 5.0  # y/x: 79 degrees from straight ahead
+_ANYWHERE = 1.0  # variance of log x
+_LOG_RANGE = (math.log(_NEAREST_M), math.log(_FARTHEST_M))
 
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """Noise of the metric filter.
+    """Noise of the metric filter: standard deviations, and time constants of what drifts."""
 
-    Attributes:
-        acceleration_mps2: standard deviation of an object's acceleration, as power over one second.
-        speed_sigma_mps: of the velocity a new track may have, along and across the road.
-    """
-
-    acceleration_mps2: float = 2.0
-    speed_sigma_mps: tuple[float, float] = (12.0, 3.0)
+    noise: RangeNoise = field(default_factory=RangeNoise)
+    acceleration_mps2: tuple[float, float] = (3.0, 3.0)
+    speed_mps: tuple[float, float] = (12.0, 3.0)
+    mount_pitch_rad: float = 0.020
+    mount_s: float = 60.0
+    road_pitch_rad: float = 0.007
+    road_pitch_s: float = 2.0
+    camera_height_rel: float = 0.02
+    own_road_rad: float = 0.012
+    own_road_m: float = 0.08
+    own_road_s: float = 5.0
+    width_drift_rel: float = 0.015
+    gate: float = 12.0
+    yaw_temper: float = 0.2
+    yaw_now: float = 1.0
+    turned_x: float = 50.0
+    yaw_s: float = 5.0
+    aligned_share: float = 0.5
+    aligned_rad: float = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +92,9 @@ class MetricState:
     absolute: np.ndarray
 
 
-def time_to_collision(x_m: np.ndarray, closing_mps: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, ...]:
+def time_to_collision(
+    x_m: np.ndarray, closing_mps: np.ndarray, cov: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Time until x falls to zero at the present closing speed, and its 68 % interval; inf when opening.
 
     The interval bounds the ratio of two correlated normal variables by Fieller's theorem (Journal of the Royal
@@ -58,68 +110,119 @@ def time_to_collision(x_m: np.ndarray, closing_mps: np.ndarray, cov: np.ndarray)
     root = np.sqrt(np.maximum(b * b - a * c, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         ttc = np.where(closing_mps > 0, x_m / closing_mps, np.inf)
-        low, high = (b - root) / a, (b + root) / a
         one_sided = np.where(b + root > 0, np.maximum(c, 0.0) / (b + root), np.inf)
-    bounded = a > 0
-    low = np.where(bounded & (closing_mps > 0), low, one_sided)
-    high = np.where(bounded & (closing_mps > 0), high, np.inf)
-    receding = bounded & (closing_mps <= 0)
-    return ttc, np.where(receding, np.inf, np.maximum(low, 0.0)), high
+        low = np.where(a > 0, (b - root) / a, one_sided)
+        high = np.where(a > 0, (b + root) / a, np.inf)
+    receding = (a > 0) & (closing_mps <= 0)
+    return ttc, np.where(receding, np.inf, np.maximum(low, 0.0)), np.where(receding, np.inf, high)
 
 
 class MetricFilter:
     """Metric state per track; rows parallel the tracker's own arrays."""
 
     def __init__(self, config: MotionConfig | None = None) -> None:
-        self.config = config or MotionConfig()
-        self._x = np.empty((0, 4))
-        self._cov = np.empty((0, 4, 4))
-        self._size = np.empty((0, 3))
+        self.config = config = config or MotionConfig()
+        self._rows = RowsGiven(np.empty((0, STATES)), np.empty((0, STATES, STATES)), np.empty((0, STATES, SHARED)))
+        self._log_yaw = np.empty((0, len(YAWS_RAD)))
+        self._class_id = np.empty(0, np.int64)
         self._known = np.empty(0, bool)
+        spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
+        self._shared = Shared(np.zeros(SHARED), np.diag(spread**2))
         self._ego = EgoMotion()
-        self._absolute = False
+        self._last_speed_mps = math.nan
+        aligned = np.exp(-0.5 * (YAWS_RAD / config.aligned_rad) ** 2)
+        spacing = _bin_widths()
+        aligned *= spacing
+        self._yaw_prior = (
+            config.aligned_share * aligned / aligned.sum() + (1 - config.aligned_share) * spacing / spacing.sum()
+        )
 
     def __len__(self) -> int:
-        return len(self._x)
+        return len(self._known)
+
+    # -- time -------------------------------------------------------------------------------------------------
 
     def predict(self, dt_s: float, ego: EgoMotion | None = None) -> None:
-        """Move all rows on by dt_s, in the vehicle frame of the new instant."""
+        """Move all rows on by dt_s, into the vehicle frame of the new instant."""
+        self._last_speed_mps = self._ego.speed_mps
         self._ego = ego or EgoMotion()
-        self._set_absolute(math.isfinite(self._ego.speed_mps))
-        if not len(self) or dt_s <= 0:
+        if dt_s <= 0:
             return
-        F = np.eye(4)
-        F[0, 2] = F[1, 3] = dt_s
-        q = self.config.acceleration_mps2**2
-        Q = np.zeros((4, 4))
-        Q[[0, 1], [0, 1]] = q * dt_s**3 / 3
-        Q[[0, 1, 2, 3], [2, 3, 0, 1]] = q * dt_s**2 / 2
-        Q[[2, 3], [2, 3]] = q * dt_s
-        self._x, self._cov = predict(self._x, self._cov, F, Q)
-        if self._absolute:
-            self._x[:, 0] -= self._ego.speed_mps * dt_s
-            self._cov[:, 0, 0] += (np.nan_to_num(self._ego.speed_sigma_mps) * dt_s) ** 2
-        turn = np.nan_to_num(self._ego.yaw_rate_radps) * dt_s
-        if turn:
-            c, s = math.cos(turn), math.sin(turn)
-            rotation = np.kron(np.eye(2), np.array([[c, s], [-s, c]]))
-            self._x = self._x @ rotation.T
-            self._cov = rotation @ self._cov @ rotation.T
+        config = self.config
+        decay = np.exp(-dt_s / np.array([config.mount_s, config.road_pitch_s, config.mount_s]))
+        spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
+        drift = spread**2 * (1 - decay**2)
+        self._shared, rows = predict_shared(self._shared, self._rows, decay, drift)
+        mean, F = move(rows.mean, self._step(dt_s))
+        self._rows = predict_rows(rows, mean, *self._drift(F, rows.mean, dt_s))
+        self._lose(mean[:, LOG_X] - rows.mean[:, LOG_X])
+        forget = min(1.0, dt_s / config.yaw_s)
+        yaw = (1 - forget) * np.exp(self._log_yaw) + forget * self._yaw_prior
+        self._log_yaw = np.log(yaw)
+
+    def _lose(self, grown: np.ndarray) -> None:
+        """Forget the place, not the size, of rows that nobody sees and that pass the camera or may be anywhere."""
+        mean, cov = self._rows.mean, self._rows.cov
+        lost = (grown < _SHRINK) | (mean[:, LOG_X] < _LOG_RANGE[0]) | (mean[:, LOG_X] > _LOG_RANGE[1])
+        lost |= (np.abs(mean[:, BEARING]) > _BESIDE) | ~(cov[:, LOG_X, LOG_X] < _ANYWHERE)
+        self._known &= ~lost
+        if lost.any():
+            self._clear(np.flatnonzero(lost))
+
+    def _clear(self, rows: np.ndarray) -> None:
+        self._rows.mean[rows, :4] = 0.0
+        self._rows.cov[rows, :4, :] = 0.0
+        self._rows.cov[rows, :, :4] = 0.0
+        self._rows.cov[rows[:, None], range(4), range(4)] = 1.0
+        self._rows.gain[rows, :4] = 0.0
+        self._rows.mean[rows, ROAD] = 0.0
+        self._rows.cov[rows, ROAD, :] = self._rows.cov[rows, :, ROAD] = 0.0
+        self._rows.cov[rows, ROAD, ROAD] = 1.0
+        self._rows.gain[rows, ROAD] = 0.0
+
+    def _step(self, dt_s: float) -> Step:
+        faster = self._ego.speed_mps - self._last_speed_mps
+        return Step(dt_s, float(np.nan_to_num(self._ego.yaw_rate_radps)) * dt_s, float(np.nan_to_num(faster)))
+
+    def _drift(self, F: np.ndarray, mean: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Let the road under each object drift, and the noise of all states."""
+        config = self.config
+        Q = np.zeros_like(F)
+        power = np.square(config.acceleration_mps2) * np.exp(-2 * np.maximum(mean[:, LOG_X], 0.0))[:, None]
+        for axis, (place, rate) in enumerate(((LOG_X, RATE_X), (BEARING, RATE_Y))):
+            Q[:, place, place] = power[:, axis] * dt_s**3 / 3
+            Q[:, place, rate] = Q[:, rate, place] = power[:, axis] * dt_s**2 / 2
+            Q[:, rate, rate] = power[:, axis] * dt_s
+        keep = math.exp(-dt_s / config.own_road_s)
+        F[:, ROAD] *= keep
+        Q[:, ROAD, ROAD] = self._road_variance(mean[:, LOG_X]) * (1 - keep**2)
+        Q[:, LOG_W, LOG_W] = config.width_drift_rel**2 * dt_s
+        return F, Q
+
+    def _road_variance(self, log_x: np.ndarray) -> np.ndarray:
+        """Of the slope by which the road under an object departs: grade, and camber or kerb seen from x metres."""
+        return self.config.own_road_rad**2 + (self.config.own_road_m * np.exp(-log_x)) ** 2
+
+    # -- objects ----------------------------------------------------------------------------------------------
 
     def birth(
         self, ranges: GroundPoints, xyxy_px: np.ndarray, class_id: np.ndarray, camera: Camera | None, t_s: float
     ) -> None:
-        """Append one row per object."""
-        count = len(class_id)
-        x = np.zeros((count, 4))
-        cov = np.zeros((count, 4, 4))
-        x[:, :2] = np.where(ranges.valid[:, None], ranges.xy_m, 0.0)
-        cov[:, :2, :2] = np.where(ranges.valid[:, None, None], ranges.cov_m2, np.eye(2))
-        cov[:, [2, 3], [2, 3]] = np.square(self.config.speed_sigma_mps)
-        self._x = np.concatenate([self._x, x])
-        self._cov = np.concatenate([self._cov, cov])
-        self._size = np.concatenate([self._size, np.exp(size_priors(class_id).moments()[0])])
-        self._known = np.concatenate([self._known, ranges.valid])
+        """Append one row per object, begun from its box alone."""
+        ids = np.asarray(class_id, np.int64)
+        count = len(ids)
+        wide = wide_prior(size_priors(ids))
+        mean, cov = np.zeros((count, STATES)), np.zeros((count, STATES, STATES))
+        mean[:, LOG_H : LOG_L + 1] = wide.mean
+        sigma = np.ones((count, STATES))
+        sigma[:, LOG_H : LOG_L + 1] = wide.sigma
+        cov[:, range(STATES), range(STATES)] = sigma**2
+        born = RowsGiven(mean, cov, np.zeros((count, STATES, SHARED)))
+        self._rows = RowsGiven(*(np.concatenate(pair) for pair in zip(_parts(self._rows), _parts(born), strict=True)))
+        self._log_yaw = np.concatenate([self._log_yaw, np.tile(np.log(self._yaw_prior), (count, 1))])
+        self._class_id = np.concatenate([self._class_id, ids])
+        self._known = np.concatenate([self._known, np.zeros(count, bool)])
+        self.update(np.arange(len(self) - count, len(self)), ranges, xyxy_px, ids, camera, t_s)
 
     def update(
         self,
@@ -132,38 +235,149 @@ class MetricFilter:
     ) -> None:
         """Take in the matched objects of this frame, one per row of ``rows``."""
         rows = np.asarray(rows, np.int64)
-        new = ranges.valid & ~self._known[rows]
-        self._x[rows[new], :2] = ranges.xy_m[new]
-        self._cov[rows[new], :2, :2] = ranges.cov_m2[new]
-        self._known[rows[new]] = True
-        old = ranges.valid & ~new
-        if old.any():
-            k = rows[old]
-            self._x[k], self._cov[k] = update(
-                self._x[k], self._cov[k], ranges.xy_m[old], np.eye(2, 4), ranges.cov_m2[old]
-            )
+        if camera is None or not len(rows):
+            return
+        seen = box_slopes(camera, xyxy_px, self.config.noise)
+        usable = seen.seen[:, BOTTOM] | (seen.seen[:, LEFT] & seen.seen[:, RIGHT])
+        rows = rows[usable]
+        if len(rows):
+            seen = BoxSlopes(seen.slope[usable], seen.sigma[usable], seen.seen[usable])
+            new = ~self._known[rows]
+            if new.any():
+                self._place(rows[new], BoxSlopes(seen.slope[new], seen.sigma[new], seen.seen[new]), camera)
+            self._measure(rows, seen, camera)
+
+    def _place(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
+        """Diffuse places of rows seen for the first time, about where their size puts them."""
+        mean, cov = self._rows.mean, self._rows.cov
+        size = np.exp(mean[rows, LOG_H : LOG_L + 1])
+        slope, ok = seen.slope, seen.seen
+        height_angle = np.maximum(slope[:, TOP] - slope[:, BOTTOM], 1e-3)
+        width_angle = np.maximum(slope[:, LEFT] - slope[:, RIGHT], 1e-3)
+        ground = camera.height_m / np.maximum(-slope[:, BOTTOM], 1e-2)
+        by_box = np.where(ok[:, BOTTOM], ground, size[:, 1] / width_angle)
+        x_m = np.where(ok[:, TOP] & ok[:, BOTTOM], size[:, 0] / height_angle, by_box)
+        x_m = np.clip(x_m, _NEAREST_M, _FARTHEST_M)
+        y_m, _, _ = lateral_position(seen, x_m, size_priors(self._class_id[rows]))
+        self._clear(rows)
+        mean[rows, LOG_X], mean[rows, BEARING] = np.log(x_m), y_m / x_m
+        cov[rows, LOG_X, LOG_X] = 0.5**2
+        cov[rows, ROAD, ROAD] = self._road_variance(mean[rows, LOG_X])
+        cov[rows, BEARING, BEARING] = (2.0 / x_m) ** 2
+        cov[rows, RATE_X, RATE_X] = (self.config.speed_mps[0] / x_m) ** 2
+        cov[rows, RATE_Y, RATE_Y] = (self.config.speed_mps[1] / x_m) ** 2
+        self._known[rows] = True
+
+    def _measure(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
+        part = RowsGiven(*(a[rows] for a in _parts(self._rows)))
+        part.mean[:, LOG_X] = np.clip(part.mean[:, LOG_X], *_LOG_RANGE)
+        log_yaw = self._log_yaw[rows]
+        side = sides(part.mean)
+        evidence = self._turn(part, side, seen)
+        now = _normal(log_yaw + self.config.yaw_now * evidence)
+        log_yaw = _normal(log_yaw + self.config.yaw_temper * evidence)
+        expected = edges(part.mean, self._shared.mean, camera.height_m, np.exp(now), side)
+        measured = self._measured(expected, part.mean, seen, size_priors(self._class_id[rows]).grounded)
+        wide = np.maximum(surprise(self._shared, part, measured) / self.config.gate, 1.0)
+        measured = Measured(measured.residual, measured.H, measured.D, measured.R * wide[:, None, None])
+        before = self._shared.mean
+        self._shared, part = update(self._shared, part, measured)
+        self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
+        self._log_yaw[rows] = log_yaw
+        for whole, new in zip(_parts(self._rows), _parts(part), strict=True):
+            whole[rows] = new
+
+    def _turn(self, part: RowsGiven, side: Sides, seen: BoxSlopes) -> np.ndarray:
+        """Heading by the box's width at each heading against the width seen."""
+        width = side.slope[..., 0] - side.slope[..., 1]
+        got = (seen.slope[:, LEFT] - seen.slope[:, RIGHT])[:, None]
+        by_w = side.by_log_w[..., 0] - side.by_log_w[..., 1]
+        by_l = side.by_log_l[..., 0] - side.by_log_l[..., 1]
+        cov = part.cov
+        var_w, var_l = cov[:, LOG_W, LOG_W, None], cov[:, LOG_L, LOG_L, None]
+        edge = (seen.sigma[:, LEFT] ** 2 + seen.sigma[:, RIGHT] ** 2)[:, None]
+        variance = by_w**2 * var_w + by_l**2 * var_l + width**2 * (cov[:, LOG_X, LOG_X, None] + 0.02**2) + edge
+        log_likelihood = -0.5 * (got - width) ** 2 / variance - 0.5 * np.log(variance)
+        both = (seen.seen[:, LEFT] & seen.seen[:, RIGHT])[:, None]
+        return np.where(both, log_likelihood, 0.0)
+
+    def _measured(self, expected: Edges, mean: np.ndarray, seen: BoxSlopes, grounded: np.ndarray) -> Measured:
+        sigma = np.where(seen.seen, seen.sigma, _UNSEEN)
+        R = np.zeros((len(mean), 4, 4))
+        R[:, range(4), range(4)] = sigma**2
+        R[:, 0::2, 0::2] += self.config.turned_x * expected.turned
+        bump = self.config.noise.road_m * np.exp(-mean[:, LOG_X])
+        R[:, 1::2, 1::2] += np.where(grounded, bump, _UNSEEN)[:, None, None] ** 2
+        residual = np.where(seen.seen, seen.slope - expected.slope, 0.0)
+        return Measured(residual, expected.by_state, expected.by_shared, R)
 
     def keep(self, mask: np.ndarray) -> None:
-        """Drop the rows where mask is False."""
-        for name in ("_x", "_cov", "_size", "_known"):
+        """Drop the rows where mask is False; what their sizes told of the road plane stays."""
+        gone = ~np.asarray(mask, bool) & self._known
+        if gone.any():
+            before = self._shared.mean
+            part = RowsGiven(*(a[gone] for a in _parts(self._rows)))
+            self._shared = apply_priors(self._shared, part, size_priors(self._class_id[gone]), LOG_H).shared
+            self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
+        self._rows = RowsGiven(*(a[mask] for a in _parts(self._rows)))
+        for name in ("_log_yaw", "_known", "_class_id"):
             setattr(self, name, getattr(self, name)[mask])
+
+    # -- answers ----------------------------------------------------------------------------------------------
 
     def state(self) -> MetricState:
         """All rows as of now."""
+        mean, cov = np.zeros((len(self), STATES)), np.zeros((len(self), STATES, STATES))
+        mean[:, LOG_H : LOG_L + 1] = size_priors(self._class_id).moments()[0]
         known = self._known
+        if known.any():
+            part = RowsGiven(*(a[known] for a in _parts(self._rows)))
+            joined = apply_priors(self._shared, part, size_priors(self._class_id[known]), LOG_H)
+            mean[known], cov[known] = joined.mean, joined.cov
+            self.pitch_rad = joined.shared.mean[PITCH_MOUNT] + joined.shared.mean[PITCH_ROAD]
+        xy, v, metric = _metres(mean, cov)
         nan = np.where(known, 1.0, np.nan)
-        ego_mps = self._ego.speed_mps if self._absolute else 0.0
-        cov2 = self._cov[:, :3:2, :3:2] * np.array([[1.0, -1.0], [-1.0, 1.0]])
-        ttc = time_to_collision(self._x[:, 0], ego_mps - self._x[:, 2], cov2)
+        closing = metric[:, [[0], [2]], [0, 2]] * np.array([[1.0, -1.0], [-1.0, 1.0]])
+        ttc, low, high = time_to_collision(xy[:, 0], -v[:, 0], closing)
+        absolute = math.isfinite(self._ego.speed_mps)
+        if absolute:
+            v = v + np.array([self._ego.speed_mps, 0.0])
+            metric[:, 2, 2] += float(np.nan_to_num(self._ego.speed_sigma_mps)) ** 2
         return MetricState(
-            self._x[:, :2] * nan[:, None],
-            self._x[:, 2:] * nan[:, None],
-            self._cov * nan[:, None, None],
-            self._size,
-            np.where(known, 0.0, np.nan),
-            *(t * nan for t in ttc),
-            np.full(len(self), self._absolute),
+            xy_m=xy * nan[:, None],
+            v_mps=v * nan[:, None],
+            cov=metric * nan[:, None, None],
+            size_m=np.exp(mean[:, LOG_H : LOG_L + 1]),
+            yaw_rad=YAWS_RAD[self._log_yaw.argmax(axis=1)] * nan,
+            ttc_s=ttc * nan,
+            ttc_low_s=low * nan,
+            ttc_high_s=high * nan,
+            absolute=np.full(len(self), absolute),
         )
 
-    def _set_absolute(self, absolute: bool) -> None:
-        self._absolute = absolute
+
+def _parts(rows: RowsGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return rows.mean, rows.cov, rows.gain
+
+
+def _normal(log_share: np.ndarray) -> np.ndarray:
+    log_share = log_share - log_share.max(axis=1, keepdims=True)
+    return log_share - np.log(np.exp(log_share).sum(axis=1, keepdims=True))
+
+
+def _bin_widths() -> np.ndarray:
+    order = np.argsort(YAWS_RAD)
+    around = np.concatenate([[YAWS_RAD[order][-1] - math.pi], YAWS_RAD[order], [YAWS_RAD[order][0] + math.pi]])
+    widths = np.empty(len(YAWS_RAD))
+    widths[order] = (around[2:] - around[:-2]) / 2
+    return widths
+
+
+def _metres(mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions and relative velocities in metres, (N, 2) each, and their joint covariance (N, 4, 4)."""
+    x_m = np.exp(mean[:, LOG_X])
+    J = np.zeros((len(mean), 4, 4))
+    J[:, range(4), range(4)] = x_m[:, None]
+    J[:, 1:, 0] = mean[:, BEARING : RATE_Y + 1] * x_m[:, None]
+    ratio = mean[:, BEARING : RATE_Y + 1] * x_m[:, None]
+    return np.stack([x_m, ratio[:, 0]], axis=1), ratio[:, 1:], J @ cov[:, :4, :4] @ J.transpose(0, 2, 1)

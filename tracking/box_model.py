@@ -1,0 +1,170 @@
+"""What box a body of given place, size and heading shows: the measurement model of the metric filter.
+
+A body is a cuboid on the road. Seen from the camera its box has four edges, each touched by one corner; the edges are
+slopes of rays in the vehicle frame (``geometry.ground.box_slopes``), so lens and mount are already accounted for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LOG_X, BEARING, RATE_X, RATE_Y, LOG_H, LOG_W, LOG_L, ROAD = range(8)
+"""Columns of a row's state: logarithm of x (nearest face, m), y/x of the centre, vx/x and vy/x (relative to the
+vehicle, 1/s), logarithms of height, width and length (m), and the slope by which the road under the object departs
+from the common road (rad).
+
+One camera cannot tell a near small thing from a far large one: adding the same number to LOG_X, LOG_H, LOG_W and LOG_L
+changes nothing but the ground contact. In these coordinates that direction is the same at every state, so linearising
+at a wrong state cannot make the filter believe that it has seen scale (the modified polar coordinates of Aidala and
+Hammel, IEEE Transactions on Automatic Control 28, 1983; in metres the filter drifts by tens of per cent)."""
+STATES = 8
+
+PITCH_MOUNT, PITCH_ROAD, LOG_CAMERA_HEIGHT = range(3)
+"""Columns of what all rows share: lasting and passing error of the pitch (rad), camera height error (logarithm)."""
+SHARED = 3
+
+YAWS_RAD = np.radians(
+    [0.0, 3.0, -3.0, 7.0, -7.0, 12.0, -12.0, 20.0, -20.0, 32.0, -32.0, 47.0, -47.0, 66.0, -66.0, 90.0]
+)
+"""Headings considered, modulo half a turn: fine about the direction of the road, where width is worth most."""
+
+_LENGTHWISE = np.array([1.0, 1.0, -1.0, -1.0])  # corners: front left, front right, rear left, rear right
+_SIDEWISE = np.array([1.0, -1.0, 1.0, -1.0])
+_COS, _SIN = np.cos(YAWS_RAD)[:, None], np.sin(YAWS_RAD)[:, None]
+# Corner k at heading b is (x + L*DEEP_L + W*DEEP_W, y + L*SIDE_L + W*SIDE_W): x is the nearest of the four.
+_DEEP_L = (np.abs(_COS) + _LENGTHWISE * _COS) / 2
+_DEEP_W = (np.abs(_SIN) - _SIDEWISE * _SIN) / 2
+_SIDE_L = _LENGTHWISE * _SIN / 2
+_SIDE_W = _SIDEWISE * _COS / 2
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Slopes of the left and right side, per row and heading: (R, B, 2), and derivatives by bearing, log W, log L."""
+
+    slope: np.ndarray
+    by_bearing: np.ndarray
+    by_log_w: np.ndarray
+    by_log_l: np.ndarray
+
+
+def sides(state: np.ndarray) -> Sides:
+    """Sides of the boxes of rows (R, STATES) at each of ``YAWS_RAD``: the outermost corners as seen from the camera."""
+    scale = -state[:, LOG_X, None, None]
+    width, length = np.exp(state[:, LOG_W, None, None] + scale), np.exp(state[:, LOG_L, None, None] + scale)
+    deep = 1.0 + length * _DEEP_L + width * _DEEP_W
+    slope = (state[:, BEARING, None, None] + length * _SIDE_L + width * _SIDE_W) / deep
+    pick = np.stack([slope.argmax(axis=2), slope.argmin(axis=2)], axis=2)
+    rows, bins = np.ogrid[: len(state), : len(YAWS_RAD)]
+    rows, bins = rows[..., None], bins[..., None]
+    slope, inverse = slope[rows, bins, pick], 1.0 / deep[rows, bins, pick]
+    return Sides(
+        slope=slope,
+        by_bearing=inverse,
+        by_log_w=width * (_SIDE_W[bins, pick] - slope * _DEEP_W[bins, pick]) * inverse,
+        by_log_l=length * (_SIDE_L[bins, pick] - slope * _DEEP_L[bins, pick]) * inverse,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Expected edges of R rows, linearised.
+
+    Attributes:
+        slope: (R, 4) left, top, right, bottom.
+        by_state: (R, 4, STATES); by_shared: (R, 4, SHARED): derivatives.
+        turned: (R, 2, 2) covariance of left and right for not knowing the heading.
+    """
+
+    slope: np.ndarray
+    by_state: np.ndarray
+    by_shared: np.ndarray
+    turned: np.ndarray
+
+
+def edges(state: np.ndarray, shared: np.ndarray, camera_height_m: float, yaw_share: np.ndarray, side: Sides) -> Edges:
+    """Edges of the boxes expected of rows.
+
+    Args:
+        state: (R, STATES).
+        shared: (SHARED,).
+        camera_height_m: above the road, as the camera's profile has it.
+        yaw_share: (R, B) probability of each heading.
+        side: ``sides`` of the states.
+    """
+    count = len(state)
+    slope = np.empty((count, 4))
+    H = np.zeros((count, 4, STATES))
+    D = np.zeros((count, 4, SHARED))
+    share = yaw_share[:, None]
+    slope[:, 0::2] = (share @ side.slope)[:, 0]
+    for column, part in ((BEARING, side.by_bearing), (LOG_W, side.by_log_w), (LOG_L, side.by_log_l)):
+        H[:, 0::2, column] = (share @ part)[:, 0]
+    H[:, 0::2, LOG_X] = -(H[:, 0::2, LOG_W] + H[:, 0::2, LOG_L])
+    rest = side.slope - slope[:, None, 0::2]
+    turned = (rest * yaw_share[..., None]).transpose(0, 2, 1) @ rest
+
+    above = camera_height_m * np.exp(shared[LOG_CAMERA_HEIGHT] - state[:, LOG_X])
+    high, length = np.exp(state[:, LOG_H] - state[:, LOG_X]), np.exp(state[:, LOG_L] - state[:, LOG_X])
+    depth_l = yaw_share @ np.abs(_COS[:, 0])
+    depth_w = np.exp(state[:, LOG_W] - state[:, LOG_X]) * (yaw_share @ np.abs(_SIN[:, 0]))
+    depth = length * depth_l + depth_w
+    lower = high < above  # of a roof below the camera the far rim is the upper edge, else the near one
+    shrink = np.where(lower, 1.0 / (1.0 + depth), 1.0)
+    tilt = state[:, ROAD] + shared[PITCH_MOUNT] + shared[PITCH_ROAD]
+    roof = (high - above) * shrink
+    slope[:, 1] = roof + tilt
+    slope[:, 3] = -above + tilt
+    by_depth = np.where(lower, -roof * shrink, 0.0)
+    H[:, 1, LOG_X] = -roof - by_depth * depth
+    H[:, 1, LOG_H] = high * shrink
+    H[:, 1, LOG_W] = by_depth * depth_w
+    H[:, 1, LOG_L] = by_depth * length * depth_l
+    H[:, 3, LOG_X] = above
+    H[:, 1::2, ROAD] = 1.0
+    D[:, 1::2, PITCH_MOUNT] = D[:, 1::2, PITCH_ROAD] = 1.0
+    D[:, 1, LOG_CAMERA_HEIGHT] = -above * shrink
+    D[:, 3, LOG_CAMERA_HEIGHT] = -above
+    return Edges(slope, H, D, turned)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the vehicle did between two frames: its turn to the left (rad) and its gain of speed (m/s)."""
+
+    dt_s: float
+    turn_rad: float = 0.0
+    faster_mps: float = 0.0
+
+
+def move(state: np.ndarray, step: Step) -> tuple[np.ndarray, np.ndarray]:
+    """Constant velocity, seen from a vehicle that turns: new states (R, STATES) and derivatives (R, STATES, STATES)."""
+    dt_s = step.dt_s
+    c, s = np.cos(step.turn_rad), np.sin(step.turn_rad)
+    gained = step.faster_mps * np.exp(-state[:, LOG_X])
+    rate_x, rate_y = state[:, RATE_X] - gained, state[:, RATE_Y]
+    along, across = 1.0 + state[:, RATE_X] * dt_s, state[:, BEARING] + rate_y * dt_s
+    alpha = np.maximum(c * along + s * across, 0.2)
+    beta = c * across - s * along
+    new = state.copy()
+    new[:, LOG_X] += np.log(alpha)
+    new[:, BEARING] = beta / alpha
+    new[:, RATE_X] = (c * rate_x + s * rate_y) / alpha
+    new[:, RATE_Y] = (c * rate_y - s * rate_x) / alpha
+
+    d_alpha = np.zeros((3, len(state)))  # by bearing, rate_x, rate_y
+    d_alpha[:] = np.array([s, c * dt_s, s * dt_s])[:, None] / alpha
+    d_beta = np.array([c, -s * dt_s, c * dt_s])[:, None] / alpha
+    F = np.zeros((len(state), STATES, STATES))
+    F[:, range(STATES), range(STATES)] = 1.0
+    direct = {RATE_X: (c, s), RATE_Y: (-s, c)}
+    for i, column in enumerate((BEARING, RATE_X, RATE_Y)):
+        F[:, LOG_X, column] = d_alpha[i]
+        F[:, BEARING, column] = d_beta[i] - new[:, BEARING] * d_alpha[i]
+        for rate, own in direct.items():
+            F[:, rate, column] = (own[i - 1] / alpha if i else 0.0) - new[:, rate] * d_alpha[i]
+    F[:, RATE_X, LOG_X] = c * gained / alpha
+    F[:, RATE_Y, LOG_X] = -s * gained / alpha
+    return new, F

@@ -1,0 +1,94 @@
+"""A Kalman filter of many independent rows that share a few unknowns, exact and linear in the number of rows.
+
+Every car on the road is seen with the same pitch error, so their ranges are not independent; one filter over all states
+would hold that, at cubic cost. But given the shared unknowns s the rows ARE independent. So each row keeps a
+Gaussian *given s*: mean x + G (s - s_mean) and covariance P, beside the Gaussian of s itself. This is the
+arrow-shaped information matrix of the joint filter (as in FastSLAM, Montemerlo et al., AAAI 2002, with the roles of
+path and landmarks exchanged), and equals it exactly while s stands still; when s drifts, the correlation between rows
+that the drift makes is let go of, which only widens their covariances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """The unknowns all rows have in common: mean (m,) and covariance (m, m)."""
+
+    mean: np.ndarray
+    cov: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class RowsGiven:
+    """R rows, each Gaussian given the shared unknowns.
+
+    Attributes:
+        mean: (R, n) at the shared mean.
+        cov: (R, n, n) given the shared unknowns.
+        gain: (R, n, m) change of the mean per change of the shared unknowns.
+    """
+
+    mean: np.ndarray
+    cov: np.ndarray
+    gain: np.ndarray
+
+    def marginal(self, shared: Shared) -> np.ndarray:
+        """(R, n, n) covariance with the shared unknowns' part."""
+        return self.cov + self.gain @ shared.cov @ self.gain.transpose(0, 2, 1)
+
+
+def predict_shared(shared: Shared, rows: RowsGiven, decay: np.ndarray, noise: np.ndarray) -> tuple[Shared, RowsGiven]:
+    """Let the shared unknowns drift: s' = decay * s + w, w of variance ``noise`` (m,); rows follow."""
+    forward = decay[:, None] * shared.cov
+    cov = forward * decay + np.diag(noise)
+    smooth = np.linalg.solve(cov, forward).T  # E[s | s'] = mean + smooth (s' - mean'), as a smoother's gain
+    left = shared.cov - smooth @ cov @ smooth.T
+    rows = replace(rows, gain=rows.gain @ smooth, cov=rows.cov + rows.gain @ left @ rows.gain.transpose(0, 2, 1))
+    return Shared(decay * shared.mean, cov), rows
+
+
+def predict_rows(rows: RowsGiven, mean: np.ndarray, F: np.ndarray, Q: np.ndarray) -> RowsGiven:
+    """Rows moved to ``mean`` (R, n) by a motion of derivatives F (R, n, n) and noise of covariance Q (R, n, n)."""
+    return RowsGiven(mean, F @ rows.cov @ np.swapaxes(F, -1, -2) + Q, F @ rows.gain)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A measurement of each row: z - h(mean) (R, k), its derivatives by row (R, k, n) and shared (R, k, m), noise."""
+
+    residual: np.ndarray
+    H: np.ndarray
+    D: np.ndarray
+    R: np.ndarray
+
+
+def surprise(shared: Shared, rows: RowsGiven, seen: Measured) -> np.ndarray:
+    """Normalised innovation squared (R,) of each row."""
+    C = seen.H @ rows.gain + seen.D
+    S = seen.H @ rows.cov @ seen.H.transpose(0, 2, 1) + C @ shared.cov @ C.transpose(0, 2, 1) + seen.R
+    return np.sum(seen.residual * np.linalg.solve(S, seen.residual[..., None])[..., 0], axis=1)
+
+
+def update(shared: Shared, rows: RowsGiven, seen: Measured) -> tuple[Shared, RowsGiven]:
+    """Rows and shared unknowns after a measurement of every row."""
+    C = seen.H @ rows.gain + seen.D
+    PHt = rows.cov @ seen.H.transpose(0, 2, 1)
+    S = seen.H @ PHt + seen.R
+    S_inverse = np.linalg.inv(S)
+    K = PHt @ S_inverse
+    CtS = C.transpose(0, 2, 1) @ S_inverse
+    information = np.linalg.inv(shared.cov) + (CtS @ C).sum(axis=0)
+    cov = np.linalg.inv(information)
+    cov = 0.5 * (cov + cov.T)
+    step = cov @ (CtS @ seen.residual[..., None])[..., 0].sum(axis=0)
+    mean = rows.mean + (K @ seen.residual[..., None])[..., 0]
+    gain = rows.gain - K @ C
+    A = np.eye(rows.mean.shape[1]) - K @ seen.H
+    P = A @ rows.cov @ A.transpose(0, 2, 1) + K @ seen.R @ K.transpose(0, 2, 1)
+    P = 0.5 * (P + P.transpose(0, 2, 1))
+    return Shared(shared.mean + step, cov), RowsGiven(mean + gain @ step, P, gain)

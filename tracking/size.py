@@ -1,0 +1,99 @@
+"""What a track's size is: body kinds joined to what the filter has seen.
+
+A class is a mixture of body kinds, but one Gaussian filter cannot hold a mixture, and one filter per kind lets their
+weights drift on differences that have nothing to do with size. So the filter runs with one wide Gaussian prior a class,
+and the mixture is put in its place whenever an answer is wanted: posterior times mixture over wide prior. For
+Gaussian kinds that quotient is a Gaussian "measurement" of the sizes per kind, and the kinds' weights are how well
+it agrees with what was seen. Nothing of it is fed back while a track lives, so no evidence is counted twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geometry.size_priors import SizePriors
+from tracking.shared_filter import RowsGiven, Shared
+
+_WIDER = 1.25  # the wide prior against the widest kind: keeps the quotient's variance finite and the filter informed
+
+
+@dataclass(frozen=True, eq=False)
+class WidePrior:
+    """One Gaussian per object over log height, width and length: mean and sigma, (N, 3) each."""
+
+    mean: np.ndarray
+    sigma: np.ndarray
+
+
+def wide_prior(priors: SizePriors) -> WidePrior:
+    """A Gaussian that is wider than every kind of the class."""
+    mean, sigma = priors.moments()
+    return WidePrior(mean, np.maximum(sigma, _WIDER * priors.spread.max(axis=1)))
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Posterior with the mixture in place.
+
+    Attributes:
+        mean, cov: (N, n), (N, n, n) moments over kinds and shared unknowns.
+        kind_share: (N, K) probability of each body kind.
+        shared: the shared unknowns after all rows' sizes had their say.
+    """
+
+    mean: np.ndarray
+    cov: np.ndarray
+    kind_share: np.ndarray
+    shared: Shared
+
+
+def apply_priors(shared: Shared, rows: RowsGiven, priors: SizePriors, first: int) -> Joined:
+    """Put the mixture of body kinds in the place of the wide prior.
+
+    Args:
+        first: index of the log height in a row's state; width and length follow.
+    """
+    at = slice(first, first + 3)
+    wide = wide_prior(priors)
+    precise, vague = priors.spread**-2.0, (wide.sigma**-2.0)[:, None]
+    variance = 1.0 / (precise - vague)  # (N, K, 3) of the quotient
+    centre = variance * (precise * priors.log_hwl - vague * wide.mean[:, None])
+
+    P = rows.cov[:, None]  # (N, 1, n, n)
+    C = rows.gain[:, at]  # (N, 3, m)
+    S = P[..., at, at] + variance[..., None] * np.eye(3)  # (N, K, 3, 3) given the shared unknowns
+    residual = centre - rows.mean[:, None, at]
+    S_whole = S + (C @ shared.cov @ C.transpose(0, 2, 1))[:, None]
+    log_share = np.log(np.maximum(priors.share, 1e-12)) + _log_normal(residual, S_whole)
+    log_share += _log_quotient(centre, priors, wide, variance)
+    share = np.exp(log_share - log_share.max(axis=1, keepdims=True))
+    share /= share.sum(axis=1, keepdims=True)
+
+    S_inverse = np.linalg.inv(S)
+    K = P[..., :, at] @ S_inverse  # (N, K, n, 3)
+    CtS = C.transpose(0, 2, 1)[:, None] @ S_inverse * share[..., None, None]
+    cov = np.linalg.inv(np.linalg.inv(shared.cov) + (CtS @ C[:, None]).sum(axis=(0, 1)))
+    cov = 0.5 * (cov + cov.T)
+    step = cov @ (CtS @ residual[..., None])[..., 0].sum(axis=(0, 1))
+    gain = rows.gain[:, None] - K @ C[:, None]
+    mean = rows.mean[:, None] + (K @ residual[..., None])[..., 0] + gain @ step
+    own = P - K @ S @ K.swapaxes(-1, -2) + gain @ cov @ gain.swapaxes(-1, -2)
+    middle = np.einsum("nk,nks->ns", share, mean)
+    rest = mean - middle[:, None]
+    whole = np.einsum("nk,nkst->nst", share, own + rest[..., :, None] * rest[..., None, :])
+    return Joined(middle, whole, share, Shared(shared.mean + step, cov))
+
+
+def _log_normal(residual: np.ndarray, S: np.ndarray) -> np.ndarray:
+    """Logarithm of the normal density up to a constant."""
+    whitened = np.linalg.solve(S, residual[..., None])[..., 0]
+    return -0.5 * (np.sum(residual * whitened, axis=-1) + np.linalg.slogdet(S)[1])
+
+
+def _log_quotient(centre: np.ndarray, priors: SizePriors, wide: WidePrior, variance: np.ndarray) -> np.ndarray:
+    """Logarithm of kind over wide prior, over the normal density it is written as: (N, K), up to a constant."""
+    kind = ((centre - priors.log_hwl) / priors.spread) ** 2 + 2 * np.log(priors.spread)
+    flat = ((centre - wide.mean[:, None]) / wide.sigma[:, None]) ** 2 + 2 * np.log(wide.sigma[:, None])
+    return 0.5 * np.sum(flat - kind + np.log(variance), axis=-1)
