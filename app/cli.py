@@ -22,6 +22,7 @@ EXIT_INTERRUPTED = 130
 # "group command" -> module:function. The modules are light: what is heavy is imported inside the functions.
 COMMANDS: dict[str, str] = {
     "run": "app.commands.run:run",
+    "batch": "app.commands.batch:batch",
     "ui": "app.commands.ui:ui",
     "bench": "app.commands.bench:bench",
     "eval detect": "app.commands.eval_detect:eval_detect",
@@ -29,6 +30,8 @@ COMMANDS: dict[str, str] = {
     "eval lane": "app.commands.eval_lane:eval_lane",
     "quantize": "app.commands.quantize:quantize",
     "models": "app.commands.models:models",
+    "train": "app.commands.train:train",
+    "export": "app.commands.export:export",
     "scene": "app.commands.scene:scene",
 }
 GROUPS = {
