@@ -142,7 +142,9 @@ class EgoMotionEstimator:
         road, top = self._road(camera, grey.shape)
         if road is not None:
             part = cv2.bitwise_and(mask[top:], road)
-            found.append(_good(grey[top:], part, self.config.road_points, 5) + np.float32([0, top]))
+            on_road = _good(grey[top:], part, self.config.road_points, 5)
+            on_road[:, 1] += top
+            found.append(on_road)
             mask[top:][road > 0] = 0
         found.append(_good(grey, mask, self.config.scene_points, 12))
         return np.concatenate(found)
@@ -187,7 +189,7 @@ class EgoMotionEstimator:
         moved = (np.where(near[:, None], xy, 1.0) - [speed * dt_s, 0.0]) @ np.array([[cos, sin], [-sin, cos]])
         expected, ahead = camera.px_from_ground(moved)
         near &= ahead & camera.in_image(expected)
-        sideways = px + np.float32([math.tan(yaw_rate * dt_s) * camera.fx_px, 0.0])
+        sideways = px + np.array([math.tan(yaw_rate * dt_s) * camera.fx_px, 0.0])
         return np.where(near[:, None], expected, sideways).astype(np.float32)
 
     # -- numbers ----------------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ class EgoMotionEstimator:
 
 
 def _reduced(bgr: np.ndarray, scale: float) -> np.ndarray:
-    size = (max(int(round(bgr.shape[1] * scale)), 1), max(int(round(bgr.shape[0] * scale)), 1))
+    size = (max(round(bgr.shape[1] * scale), 1), max(round(bgr.shape[0] * scale), 1))
     return cv2.cvtColor(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
 
 

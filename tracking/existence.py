@@ -103,7 +103,8 @@ class ScoreModel:
         clutter = np.where(_MIDDLE > self._USUAL_CUT, self._shape, 0.0)
         real = np.where(_MIDDLE > self._USUAL_CUT, np.exp(-0.5 * ((_MIDDLE - 1.3) / 1.5) ** 2), 0.0)
         real += np.where(_MIDDLE > 1.0, 0.15, 0.0)  # some detectors are very sure
-        self._count = 0.5 * prior_count * (clutter / clutter.sum() + real / real.sum())
+        self._real = 0.5 * prior_count * real / real.sum()
+        self._count = self._real + 0.5 * prior_count * clutter / clutter.sum()
         self._pending = 0
         self._table = self._make_table()
 
@@ -125,6 +126,7 @@ class ScoreModel:
         unit = decay * (math.exp(-self._lowest / decay) - math.exp(-self._CLUTTER_BELOW / decay))
         clutter = (low @ count) / unit * self._shape
         smooth = np.convolve(np.pad(count, 2, mode="edge"), [0.1, 0.2, 0.4, 0.2, 0.1], "valid")
-        real = np.maximum(smooth - clutter, 0.02 * smooth + 1e-3)
+        real = np.maximum(smooth - clutter, 0.0) + self._real
+        clutter = np.minimum(clutter, smooth)  # where nothing was seen so far, the curve promised too much
         ratio = np.maximum.accumulate(real / np.maximum(clutter, 1e-6))  # a better score is never worth less
         return np.clip(np.log(ratio), -4.0, 5.0)

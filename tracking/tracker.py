@@ -23,6 +23,7 @@ from tracking.kalman import predict_axes, update_axes
 from tracking.motion import MetricFilter
 from tracking.report import tracks_from
 from tracking.table import (
+    BELIEVED,
     BORN,
     BOX,
     CLASS,
@@ -123,7 +124,7 @@ class Tracker:
         seen = self._read(detections)
         self._move_on(scene, ego)
         rows, columns, overlap = self._match(seen)
-        self._believe(rows, seen.evidence[columns], scene.dt_s)
+        self._believe(rows, seen.evidence[columns], scene)
         if len(rows):
             self._learn(rows, columns, seen, scene)
         self._forget(t_s)
@@ -214,15 +215,16 @@ class Tracker:
 
     # -- believing and learning -------------------------------------------------------------------------------
 
-    def _believe(self, rows: np.ndarray, evidence: np.ndarray, dt_s: float) -> None:
+    def _believe(self, rows: np.ndarray, evidence: np.ndarray, scene: _Scene) -> None:
         table = self._table
         if not len(table):
             return
-        self._presence.count(self._t_s - table.data[rows, SEEN], dt_s)
-        share = min(dt_s / _EVIDENCE_PERIOD_S, 1.0)
+        seen_t = table.data[rows, SEEN]
+        self._presence.count(scene.t_s - seen_t[table.data[rows, BELIEVED] > 0], scene.dt_s)
+        share = min(scene.dt_s / _EVIDENCE_PERIOD_S, 1.0)
         ratio = np.full(len(table), (1.0 - self._presence.seen_share) ** share)
         ratio[rows] = np.exp(evidence * share)
-        self._presence.step(table.column(PRESENT), table.column(HIDDEN), ratio, dt_s)
+        self._presence.step(table.column(PRESENT), table.column(HIDDEN), ratio, scene.dt_s)
 
     def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: _Seen, scene: _Scene) -> None:
         """Filter the matched boxes, vote on classes, range them."""
