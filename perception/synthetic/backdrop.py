@@ -94,7 +94,10 @@ class Backdrop:
         t = abs(gap) / np.maximum(towards, 1e-4)
         z = np.float32(camera.height_m) + t * dz
         ahead = t * along
+        at = ahead + np.float32(float(now.s_m[0]))
         seen = (towards > 1e-3) & (z > 0) & (z < FRONT_HEIGHT_M - 0.6) & (ahead > 0) & (t < 500)
+        for junction in self.scene.road.junctions:
+            seen &= (at < junction.from_m) | (at > junction.to_m)
         rows = np.flatnonzero(seen.any(axis=1))
         if not len(rows):
             return

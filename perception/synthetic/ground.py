@@ -183,8 +183,7 @@ class Ground:
         if self.scene.road.junctions:
             d = np.where(row[..., 3] > 0.5, (spots.d % 3.0) - 1.5, d)
         texture = self._sampled(spots, d, here_m, shade=False).astype(np.float32)
-        typical = np.median(reach[:, :: max(1, reach.shape[1] // 32)], axis=1)
-        near = np.flatnonzero(typical < _DETAIL_M)
+        near = np.flatnonzero(_typical(reach) < _DETAIL_M)
         if len(near):
             self._add_detail(texture, spots.s + np.float32(here_m % PERIOD_M), d, reach, int(near[0]))
         return texture
@@ -194,10 +193,10 @@ class Ground:
         half, reach = np.float32(HALF_WIDTH_M), spots.reach
         s = spots.s + np.float32(here_m % PERIOD_M)
         out = np.empty(s.shape if shade else (*s.shape, 4), np.uint8)
-        typical = np.median(reach[:, :: max(1, reach.shape[1] // 32)], axis=1)
+        typical = _typical(reach)
         start = 0
         for band in reversed(self.bands):
-            limit = band.reach_m / BAND_STEP if band is not self.bands[0] else 0.0
+            limit = band.reach_m / BAND_STEP if band is not self.bands[0] else -1.0
             nearer = np.flatnonzero(typical[start:] <= limit)
             stop = start + int(nearer[0]) if len(nearer) else len(s)
             if stop > start:
@@ -236,6 +235,12 @@ class Ground:
             mirror = np.float32(0.55 * wet) / (1 + (14 / np.maximum(spots.reach, 1)) ** 2)
             lit = cv2.blendLinear(lit, _flat(light.sky_colour, lit.shape), 1 - mirror, mirror)
         return lit
+
+
+def _typical(reach: np.ndarray) -> np.ndarray:
+    """(H,) distance that a row of pixels sees, falling downwards; above the horizon it is infinite."""
+    some = reach[:, :: max(1, reach.shape[1] // 32)]
+    return np.minimum.accumulate(np.median(np.where(some > 0, some, np.inf), axis=1))
 
 
 def _flat(colour: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -63,7 +63,10 @@ class Travel:
 
 @dataclass(frozen=True)
 class Lateral:
-    """Distance left of the centre line over time: smooth changes ((from_s, lasting_s, by_m), ...) and a weave."""
+    """Distance left of the centre line over time (that of ``Motion.lateral_clock_s``).
+
+    Smooth changes ((from_s, lasting_s, by_m), ...) and a weave.
+    """
 
     d_m: float = 0.0
     changes: tuple[tuple[float, float, float], ...] = ()
@@ -90,12 +93,19 @@ class Lateral:
 class Motion:
     """A path in road coordinates; ``turned_rad`` is the body's heading against the road's direction.
 
-    With ``turned_rad`` None the body points where it goes, as wheeled things do.
+    With ``turned_rad`` None the body points where it goes, as wheeled things do: it moves sideways only while it rolls.
     """
 
     travel: Travel
     lateral: Lateral = Lateral()
     turned_rad: float | None = None
+
+    def lateral_clock_s(self, t_s: float) -> float:
+        """The time at which ``lateral`` is taken: for what rolls, the way made so far at its first speed."""
+        if self.turned_rad is not None:
+            return t_s
+        speed = self.travel.speed_mps
+        return (self.travel.at(t_s) - self.travel.s_m) / speed if speed else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +124,7 @@ def poses(road: Road, motions: Sequence[Motion], t_s: float) -> Poses:
     """Where the bodies are at ``t_s`` and how they move."""
     times = [t_s + k * _DIFFERENCE_S for k in (-2, -1, 0, 1, 2)]
     s = np.array([[m.travel.at(t) for t in times] for m in motions]).reshape(-1, 5)
-    d = np.array([[m.lateral.at(t) for t in times] for m in motions]).reshape(-1, 5)
+    d = np.array([[m.lateral.at(m.lateral_clock_s(t)) for t in times] for m in motions]).reshape(-1, 5)
     place = np.stack(road.world(s, d), axis=-1)
     along = road.pose(s[:, 1:4])[2]
     velocity = (place[:, 2:5] - place[:, 0:3]) / (2 * _DIFFERENCE_S)

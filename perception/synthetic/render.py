@@ -34,6 +34,16 @@ class Picture:
     ids: np.ndarray | None
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One frame in the making."""
+
+    canvas: np.ndarray
+    view: View
+    now: Poses
+    t_s: float
+
+
 class Renderer:
     """Renders the frames of one scene; textures are made once."""
 
@@ -63,10 +73,17 @@ class Renderer:
         self.backdrop.paint(canvas, self.rays, camera, now)
         self.ground.paint(canvas, self.rays, camera, now)
         self._shadows(canvas, view, placed, now)
+        owner = np.zeros(canvas.shape[:2], np.int32) if ids else None
+        stage = Stage(canvas, view, now, t_s)
+        houses, rails, near = self._layers(placed, now)
+        sources = self._paint_bodies(stage, houses, owner)
         self.backdrop.paint_walls(canvas, self.rays, camera, now)
         self.scenery.paint_trees(canvas, view, now)
-        owner = np.zeros(canvas.shape[:2], np.int32) if ids else None
-        sources = self._bodies(canvas, view, placed, now, t_s, owner)
+        sources += self._paint_bodies(stage, rails, owner)
+        here = float(now.d_m[0])
+        rails_m = sorted(scene.surroundings.rails_m, key=lambda rail: -abs(rail - here))
+        self.scenery.paint_rails(canvas, view, now, rails_m)
+        sources += self._paint_bodies(stage, near, owner)
         self.weather.glare(canvas, view, sources)
         return Picture(self.weather.finish(canvas, index), truth, owner)
 
@@ -82,35 +99,34 @@ class Renderer:
             soft = cv2.GaussianBlur(mask[block], (0, 0), 0.0016 * canvas.shape[1])
             canvas[block] = cv2.multiply(canvas[block], cv2.cvtColor(soft, cv2.COLOR_GRAY2BGR), scale=1 / 255)
 
-    def _bodies(
-        self, canvas: np.ndarray, view: View, placed: list[Placed], now: Poses, t_s: float, owner: np.ndarray | None
-    ) -> list[bodies.Glow]:
-        """Paints bodies and rails; returns the lamps that glare."""
-        light, sources = self.light, []
-        eye = np.array([0.0, 0.0, view.camera.height_m])
+    def _layers(self, placed: list[Placed], now: Poses) -> tuple[list[Placed], list[Placed], list[Placed]]:
+        """Bodies beyond the house fronts, beyond guard rails, and before both, each in painting order."""
+        around, here = self.scene.surroundings, float(now.d_m[0])
+        layers: tuple[list[Placed], list[Placed], list[Placed]] = ([], [], [])
+        for body in placed:
+            d = float(now.d_m[body.row])
+            hidden = any(abs(d) > abs(wall) and d * wall > 0 for wall in around.walls_m)
+            layers[0 if hidden else 1 if _past(around.rails_m, here, d) else 2].append(body)
+        return layers
+
+    def _paint_bodies(self, stage: Stage, group: list[Placed], owner: np.ndarray | None) -> list[bodies.Glow]:
+        """Paints bodies in their order; returns the lamps that glare."""
+        light, now, sources = self.light, stage.now, []
+        eye = np.array([0.0, 0.0, stage.view.camera.height_m])
         sun = light.sun_direction(float(now.heading_rad[0]))
-        here = float(now.d_m[0])
-        rails = self.scene.surroundings.rails_m
-        beyond = [p for p in placed if _past(rails, here, float(now.d_m[p.row]))]
-        shown = set(map(id, beyond))
-        groups = (beyond, [p for p in placed if id(p) not in shown])
-        for number, group in enumerate(groups):
-            if number == 1 and rails:
-                self.scenery.paint_rails(canvas, view, now, sorted(rails, key=lambda r: -abs(r - here)))
-            for body in group:
-                if body.occlusion > _HIDDEN:
-                    continue
-                seen = Facing.of(body.vertices, body.surface, eye)
-                open_sky = self._open_sky(float(now.s_m[body.row]))
-                colour = bodies.shade(seen, body.surface, sun, light, open_sky)
-                signals = self._signals(body, t_s)
-                sources += bodies.light_lamps(colour, seen, body.surface, signals, night=light.night)
-                fog = float(light.fog_share(float(np.hypot(*body.centre_m))))
-                colour = colour * (1 - fog) + light.haze_colour * fog
-                cover = bodies.draw(canvas, view, body, seen, colour, self.scene.options.supersampling)
-                if owner is not None and cover is not None:
-                    part = owner[bodies.body_window(body, canvas.shape)]
-                    part[cover >= 128] = body.actor.track_id
+        for body in group:
+            if body.occlusion > _HIDDEN:
+                continue
+            seen = Facing.of(body.vertices, body.surface, eye)
+            colour = bodies.shade(seen, body.surface, sun, light, self._open_sky(float(now.s_m[body.row])))
+            signals = self._signals(body, stage.t_s)
+            sources += bodies.light_lamps(colour, seen, body.surface, signals, night=light.night)
+            fog = float(light.fog_share(float(np.hypot(*body.centre_m))))
+            colour = colour * (1 - fog) + light.haze_colour * fog
+            cover = bodies.draw(stage.canvas, stage.view, body, seen, colour, self.scene.options.supersampling)
+            if owner is not None and cover is not None:
+                part = owner[bodies.body_window(body, stage.canvas.shape)]
+                part[cover >= 128] = body.actor.track_id
         return sources
 
     def _open_sky(self, s_m: float) -> float:
@@ -124,7 +140,7 @@ class Renderer:
             return Signals()
         travel, lateral = actor.motion.travel, actor.motion.lateral
         direction = -1.0 if travel.speed_mps < 0 else 1.0
-        changing = lateral.changing(t_s) if actor.motion.turned_rad is None else 0
+        changing = lateral.changing(actor.motion.lateral_clock_s(t_s)) if actor.motion.turned_rad is None else 0
         blink = (t_s * _BLINK_HZ) % 1.0 < 0.5
         return Signals(
             brake=direction * travel.acceleration(t_s) < _BRAKE_MPS2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -34,6 +35,8 @@ def make_scene(
     chosen = Options.of(options)
     road, ego, cast, around = PLOTS[kind](chosen, seed, duration_s)
     ego = _drifting(ego, chosen.drift_m, duration_s)
+    sky = {name: getattr(chosen, name) for name in ("sun_azimuth_rad", "sun_elevation_rad", "overcast")}
+    around = replace(around, **{name: value for name, value in sky.items() if math.isfinite(value)})
     return Scene(kind, camera, road, ego, tuple(cast.actors), around, chosen, seed, duration_s, fps)
 
 

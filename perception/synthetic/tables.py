@@ -49,9 +49,8 @@ def bands(scene: Scene, rng: np.random.Generator, focal_px: float, blur_m: float
         across = middle / focal_px
         rows = max(4, round(atlas.shape[0] * min(1.0, TEXEL_M / along)))
         columns = max(8, round(atlas.shape[1] * min(1.0, TEXEL_M / across)))
-        small, dark = (
-            None if a is None else cv2.resize(a, (columns, rows), interpolation=cv2.INTER_AREA) for a in (atlas, shade)
-        )
+        small = cv2.resize(atlas, (columns, rows), interpolation=cv2.INTER_AREA)
+        dark = None if shade is None else cv2.resize(shade, (columns, rows), interpolation=cv2.INTER_AREA)
         out.append(Band(reach, small, (rows / PERIOD_M, columns / (2 * HALF_WIDTH_M)), dark))
         if reach >= MAX_GROUND_M:
             return out

@@ -41,7 +41,7 @@ def ground_atlas(rng: np.random.Generator, road: Road, kind: str, missing: float
     One period of 64 m along the road; columns run from d = -24 m to 24 m.
     """
     shape = round(PERIOD_M / TEXEL_M), round(2 * HALF_WIDTH_M / TEXEL_M)
-    d = (np.arange(shape[1]) + 0.5) * TEXEL_M - HALF_WIDTH_M
+    d = ((np.arange(shape[1]) + 0.5) * TEXEL_M - HALF_WIDTH_M).astype(np.float32)
     asphalt = _asphalt(rng, shape, road, d)
     soil = _pavement(rng, shape, d) if kind == "city" else _grass(rng, shape)
     # The edge wanders a little where there is no kerb.
@@ -56,11 +56,15 @@ def ground_atlas(rng: np.random.Generator, road: Road, kind: str, missing: float
             ground = ground * (1 - kerb) + np.float32(148) * kerb * (
                 1 + 0.05 * value_noise(rng, shape, (30, 3))[..., None]
             )
-    worn = ranked(value_noise(rng, shape, (max(wear_m / TEXEL_M, 2.0), 5)) + 0.35 * value_noise(rng, shape, (3, 3)))
-    survives = np.clip((worn - missing) / 0.02 + 0.5, 0, 1) if missing > 0 else np.ones(shape, np.float32)
+    survives = np.ones(shape, np.float32)
+    if missing > 0:
+        worn = ranked(value_noise(rng, shape, (max(wear_m / TEXEL_M, 2.0), 5)) + 0.35 * value_noise(rng, shape, (3, 3)))
+        survives = np.clip((worn - missing) / 0.02 + 0.5, 0, 1)
     survives *= np.clip(0.88 + 0.07 * value_noise(rng, shape, (6, 3)), 0.4, 1.0)
-    atlas = np.dstack([ground, survives * 255])
-    return np.clip(atlas, 0, 255).astype(np.uint8)
+    atlas = np.empty((*shape, 4), np.uint8)
+    atlas[..., :3] = cv2.convertScaleAbs(np.maximum(ground, 0))
+    atlas[..., 3] = survives * 255
+    return atlas
 
 
 def _asphalt(rng: np.random.Generator, shape: tuple[int, int], road: Road, d: np.ndarray) -> np.ndarray:
@@ -255,6 +259,8 @@ def _skyline(rng: np.random.Generator, sky: np.ndarray, up: np.ndarray, kind: st
     if kind == "city":
         steps = np.repeat(rng.uniform(0.4, 4.0, columns // 22 + 1), 22)[:columns]
         layers.insert(1, (np.radians(steps), np.array([150, 150, 148]), 0.04))
+    low = np.s_[int(np.argmax(up < math.radians(6.0))) :]  # no ridge reaches higher
+    sky, up = sky[low], up[low]
     for line, colour, grain in layers:
         cover = np.clip((line[None] - up[:, None]) / SKY_TEXEL_RAD + 0.5, 0, 1)[..., None]
         tone = 1 + grain * value_noise(rng, sky.shape[:2], (4, 4))[..., None]

@@ -169,7 +169,26 @@ def place(scene: Scene, poses: Poses, view: View, t_s: float, max_range_m: float
     order = painting_order([p.footprint for p in placed], [p.outline for p in placed])
     placed = [placed[i] for i in order]
     hidden = hidden_share([p.outline for p in placed], view.camera.width_px, view.camera.height_px)
-    return [replace(p, occlusion=share) for p, share in zip(placed, hidden, strict=True)]
+    return [
+        replace(p, occlusion=max(share, _behind_walls(scene, poses, p)))
+        for p, share in zip(placed, hidden, strict=True)
+    ]
+
+
+def _behind_walls(scene: Scene, poses: Poses, body: Placed) -> float:
+    """Share of a body's vertices that house fronts hide: the line of sight must cross the fronts at a junction."""
+    d_here, d_body = float(poses.d_m[0]), float(poses.d_m[body.row])
+    for wall in scene.surroundings.walls_m:
+        if min(abs(d_body), abs(wall)) == abs(d_body) or d_body * wall < 0:
+            continue
+        # Fronts stand along straight streets only, where road and vehicle coordinates differ by a turn.
+        turn = float(poses.heading_rad[0] - scene.road.pose(float(poses.s_m[0]))[2])
+        x, y = body.vertices[:, 0], body.vertices[:, 1]
+        s, d = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
+        crossing = float(poses.s_m[0]) + s * np.clip((wall - d_here) / np.where(d == 0, 1e-9, d), 0, 1)
+        gaps = [(crossing > j.from_m) & (crossing < j.to_m) for j in scene.road.junctions]
+        return 1.0 - float(np.any(gaps, axis=0).mean()) if gaps else 1.0
+    return 0.0
 
 
 def object_truth(placed: list[Placed], poses: Poses) -> ObjectTruth:

@@ -21,27 +21,10 @@ from perception.synthetic.world import Scene
 from perception.types import CLASSES, LaneBoundary, Lanes
 
 FORMAT = "roadlens scene truth 1"
-COLUMNS = [
-    "track_id",
-    "class_id",
-    "left_px",
-    "top_px",
-    "right_px",
-    "bottom_px",
-    "x_m",
-    "y_m",
-    "vx_mps",
-    "vy_mps",
-    "height_m",
-    "width_m",
-    "length_m",
-    "yaw_rad",
-    "centre_x_m",
-    "centre_y_m",
-    "occlusion",
-    "truncated",
-    "grounded",
-]
+COLUMNS = (
+    *("track_id", "class_id", "left_px", "top_px", "right_px", "bottom_px", "x_m", "y_m", "vx_mps", "vy_mps"),
+    *("height_m", "width_m", "length_m", "yaw_rad", "centre_x_m", "centre_y_m", "occlusion", "truncated", "grounded"),
+)
 _DIGITS = (0, 0, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 5, 3, 3, 3, 0, 0)
 
 
@@ -165,7 +148,9 @@ def _frame(line: dict[str, Any], camera: Camera) -> FrameTruth:
     single = {"track_id": 0, "class_id": 1, "yaw_rad": 13, "occlusion": 16, "truncated": 17, "grounded": 18}
     columns = {name: rows[:, a:b] for name, (a, b) in pairs.items()} | {n: rows[:, k] for n, k in single.items()}
     lanes = line["lanes"]
-    numbers = {n: float("nan") if lanes[n] is None else lanes[n] for n in ("width_m", "offset_m", "heading_rad")}
+    width, offset, heading = (
+        float("nan") if lanes[n] is None else lanes[n] for n in ("width_m", "offset_m", "heading_rad")
+    )
     boundaries = [_boundary(b) for b in (lanes["left"], lanes["right"], *lanes["others"])]
     return FrameTruth(
         index=line["index"],
@@ -175,8 +160,10 @@ def _frame(line: dict[str, Any], camera: Camera) -> FrameTruth:
             boundaries[0],
             boundaries[1],
             tuple(b for b in boundaries[2:] if b is not None),
+            width_m=width,
+            offset_m=offset,
+            heading_rad=heading,
             curvature_pm=lanes["curvature_pm"],
-            **numbers,
         ),
         lane_points_m=(),
         camera=camera.mounted(**dict(zip(("pitch_rad", "yaw_rad", "roll_rad"), line["mount_rad"], strict=True))),

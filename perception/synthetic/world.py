@@ -43,6 +43,7 @@ class Options:
         traffic: number of vehicles beside those of the plot. people: likewise.
         weave_m: amplitude of the vehicle's swaying in its lane. drift_m: how far it drifts to the left, from 45 % of
             the time on, before it comes back.
+        sun_azimuth_rad (in the world), sun_elevation_rad, overcast: NaN: the scene's own.
         supersampling: picture elements per pixel and axis for bodies, 0: chosen by their size.
     """
 
@@ -72,6 +73,9 @@ class Options:
     people: int = -1
     weave_m: float = 0.0
     drift_m: float = 0.0
+    sun_azimuth_rad: float = math.nan
+    sun_elevation_rad: float = math.nan
+    overcast: float = math.nan
     supersampling: int = 0
 
     def __post_init__(self) -> None:
