@@ -16,6 +16,7 @@ _SOLID_SHARE, _DASHED_SHARE = 0.8, 0.12  # of the cells seen; the paint of dashe
 _DOUBLE_M = (0.12, 0.45)  # between the middles of a double line's halves
 _DOUBLE_SHARE = 0.45
 _YELLOW = 0.18  # paint's red-to-blue logarithm above its surroundings': yellow paint has 0.3 to 0.9, white about 0
+_MIN_TINT_SLICES = 12
 _EVIDENCE_SCALE = 0.07  # mean evidence at which a boundary is as likely as not; rendered and real roads, docs/lanes.md
 
 
@@ -56,6 +57,15 @@ def describe(crossings: Crossings, fit: FamilyFit, k: int, seen: np.ndarray, x_m
     evidence = np.bincount(mine.row, mine.weight**2, len(x_m))
     mean = float((np.minimum(evidence, 1.0) * measure).sum() / max((seen * measure).sum(), 0.25 * measure.sum()))
     return Look(kind, colour, (float(x.min()), float(x.max())), 1 - math.exp(-math.log(2) * mean / _EVIDENCE_SCALE))
+
+
+def road_tint(yellow: np.ndarray, column: np.ndarray, seen: np.ndarray) -> float:
+    """Median red-to-blue logarithm along a path: columns (S,) of the evidence's ``yellow``, where seen (S,) bool.
+
+    NaN where too little is seen. Grass and earth differ from every road surface in it, and shadows hardly change it.
+    """
+    rows = np.flatnonzero(seen)
+    return float(np.median(yellow[rows, column[rows]])) if len(rows) >= _MIN_TINT_SLICES else math.nan
 
 
 def _is_double(mine: Crossings, residual_m: np.ndarray) -> bool:

@@ -9,12 +9,11 @@ import numpy as np
 
 from geometry.camera import Camera
 from perception.lanes.boundary_filter import BoundaryFilter
-from perception.lanes.describe import Look, describe
-from perception.lanes.family import Shape, search
-from perception.lanes.fit import Candidates, FamilyFit, find_candidates, fit_family
-from perception.lanes.ridge import Crossings, covered, find_crossings, marking_evidence
+from perception.lanes.family import Shape
+from perception.lanes.fit import Candidates
+from perception.lanes.frame_fit import Belief, FrameFit, FrameView, fit_frame
 from perception.lanes.select import pick_lanes
-from perception.lanes.slices import HALF_WIDTH_M, STEP_M, SliceGrid
+from perception.lanes.slices import SliceGrid
 from perception.lanes.status import lane_status
 from perception.types import CLASS_ID, Detections, Frame, LaneBoundary, LaneColour, LaneKind, Lanes
 
@@ -22,9 +21,6 @@ _COVERING = np.array(
     [CLASS_ID[name] for name in ("car", "truck", "bus", "train", "person", "rider", "bicycle", "motorcycle")]
 )
 _BOX_MARGIN = 0.06  # of a box's size: detectors cut bumpers and shadows
-_SPAN_M = 9.0
-_BASES = 60  # places across the span where it is worked out how much of a boundary can be seen
-_COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
 _MATCH_M = 0.5  # a followed boundary and a new fit so near to each other are the same
 _MATCH_X_M = np.array([5.0, 10.0, 18.0])
 _FORGET_S = 0.7  # a dashed line's gap at walking speed, a vehicle that passes
@@ -45,16 +41,6 @@ class LaneConfig:
 
     min_score: float = 0.25
     neighbours: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """Boundaries of one frame: coefficients (K, 4), covariances (K, 4, 4), looks."""
-
-    coeff: np.ndarray
-    cov: np.ndarray
-    looks: list[Look]
-    shape: Shape
 
 
 class LaneTracker:
@@ -95,48 +81,19 @@ class LaneTracker:
         self._choose_ego()
         return self._report(frame.t_s)
 
-    # -- one frame ----------------------------------------------------------------------------------------------
-
-    def _fit(self, bgr: np.ndarray, camera: Camera, boxes_px: np.ndarray) -> _Fitted | None:
+    def _fit(self, bgr: np.ndarray, camera: Camera, boxes_px: np.ndarray) -> FrameFit | None:
         if self._grid is None or not self._grid.fits(camera):
             self._grid = SliceGrid.build(camera)
-        grid = self._grid
-        if grid is None or bgr.shape[:2] != (camera.height_px, camera.width_px):
+        if self._grid is None or bgr.shape[:2] != (camera.height_px, camera.width_px):
             return None
-        crossings = _to_camera(find_crossings(marking_evidence(grid.warp(bgr), grid), grid, boxes_px), grid, camera)
-        shape, _ = search(crossings, self._shape)
-        if len(crossings) < 10:
-            return None
-        measure = np.sqrt(np.minimum(grid.x_m, _COUNT_TO_M))
-        bases = ((np.arange(_BASES) + 0.5) / _BASES - 0.5) * 2 * _SPAN_M
-        seen = _seen(grid, shape, bases, boxes_px)
-        candidates = self._encouraged(find_candidates(crossings, shape, measure, seen))
-        left, right, further_left, further_right = pick_lanes(candidates, self._width_m)
-        count = self.config.neighbours
-        picked = [k for k in (left, right, *further_left[:count], *further_right[:count]) if k is not None]
-        if not picked:
-            self._shape = None
-            return None
-        fit = fit_family(crossings, shape, candidates.base_m[picked])
-        return self._described(crossings, fit, grid, boxes_px)
-
-    def _described(self, crossings: Crossings, fit: FamilyFit, grid: SliceGrid, boxes_px: np.ndarray) -> _Fitted:
-        seen = _seen(grid, fit.shape, fit.coeff[:, 0], boxes_px)
-        looks = [describe(crossings, fit, k, seen[:, k], grid.x_m) for k in range(len(fit.coeff))]
-        keep = [k for k, look in enumerate(looks) if look is not None]
-        return _Fitted(fit.coeff[keep], fit.cov[keep], [look for look in looks if look is not None], fit.shape)
-
-    def _encouraged(self, candidates: Candidates) -> Candidates:
-        """Candidates with more evidence where a boundary is already followed."""
-        evidence = candidates.evidence.copy()
-        for boundary in self._boundaries:
-            near = np.exp(-0.5 * ((candidates.base_m - boundary.coeff[0]) / 0.25) ** 2)
-            evidence += 0.1 * boundary.score * near
-        return replace(candidates, evidence=evidence)
+        base = np.array([b.coeff[0] for b in self._boundaries])
+        score = np.array([b.score for b in self._boundaries])
+        belief = Belief(self._shape, self._width_m, base, score)
+        return fit_frame(FrameView.of(bgr, camera, self._grid, boxes_px), belief, self.config.neighbours)
 
     # -- over time ----------------------------------------------------------------------------------------------
 
-    def _associate(self, fitted: _Fitted | None) -> None:
+    def _associate(self, fitted: FrameFit | None) -> None:
         free = list(range(len(fitted.coeff))) if fitted else []
         for boundary in sorted(self._boundaries, key=lambda b: -b.score):
             gaps = [_gap_m(boundary, fitted.coeff[k]) for k in free] if fitted else []
@@ -145,8 +102,8 @@ class LaneTracker:
                 boundary.update(fitted.coeff[k], fitted.cov[k], fitted.looks[k])
             else:
                 boundary.miss(1.0)
+        self._shape = fitted.shape if fitted else None
         if fitted:
-            self._shape = fitted.shape
             for k in free:
                 look = fitted.looks[k]
                 self._boundaries.append(BoundaryFilter(fitted.coeff[k], fitted.cov[k], look, look.score))
@@ -224,23 +181,3 @@ def _covering_boxes(detections: Detections) -> np.ndarray:
     boxes = detections.xyxy_px[np.isin(detections.class_id, _COVERING)].astype(float)
     grow = _BOX_MARGIN * (boxes[:, 2:] - boxes[:, :2])
     return np.concatenate([boxes[:, :2] - grow, boxes[:, 2:] + grow], axis=1)
-
-
-def _to_camera(crossings: Crossings, grid: SliceGrid, camera: Camera) -> Crossings:
-    """Crossings on the road plane of the camera of this frame, which differs from the grid's by a little."""
-    if camera is grid.camera:
-        return crossings
-    moved = np.column_stack([crossings.xy_m, np.ones(len(crossings))]) @ grid.road_from_grid(camera).T
-    xy = moved[:, :2] / moved[:, 2:]
-    return replace(crossings, xy_m=xy)[(xy[:, 0] > 0) & (xy[:, 0] < 200)]
-
-
-def _seen(grid: SliceGrid, shape: Shape, base_m: np.ndarray, boxes_px: np.ndarray) -> np.ndarray:
-    """(S, B) bool: slices where boundaries of the family at the bases (B,) are in the picture and uncovered."""
-    x = grid.x_m[:, None]
-    y = base_m * (1 + shape.spread * x) + x * (shape.heading + x * (shape.bend + x * shape.twist))
-    column = np.rint((HALF_WIDTH_M - y) / STEP_M).astype(int)
-    inside = (column >= 0) & (column < len(grid.y_m))
-    column = np.clip(column, 0, len(grid.y_m) - 1)
-    row = np.arange(len(grid.x_m))[:, None]
-    return grid.visible[row, column] & inside & ~covered(grid.px[row, column], boxes_px)

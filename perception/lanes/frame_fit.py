@@ -1,0 +1,129 @@
+"""All that one picture says of the lanes: crossings, the family of boundaries, its fit and the look of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geometry.camera import Camera
+from perception.lanes.describe import Look, describe, road_tint
+from perception.lanes.family import Shape, search
+from perception.lanes.fit import Candidates, FamilyFit, find_candidates, fit_family
+from perception.lanes.ridge import Crossings, Evidence, covered, find_crossings, marking_evidence
+from perception.lanes.select import pick_lanes
+from perception.lanes.slices import HALF_WIDTH_M, STEP_M, SliceGrid
+
+_SPAN_M = 9.0
+_BASES = 60  # places across the span where it is worked out how much of a boundary can be seen
+_COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
+_MIN_CROSSINGS = 10
+_BELIEF_SIGMA_M, _BELIEF_EVIDENCE = 0.25, 0.1  # what a boundary already followed adds to candidates near it
+_TINT_LIMIT = 0.2  # red-to-blue logarithm: asphalt against concrete is under 0.1, against grass or earth 0.3 to 0.8
+_NOT_ROAD_SHARE = 0.3  # of its score a boundary keeps when what lies before it does not look like the road
+
+
+@dataclass(frozen=True, eq=False)
+class Belief:
+    """What earlier frames say: the shape (None: nothing), the lane width, and bases (K,) and scores (K,)."""
+
+    shape: Shape | None
+    width_m: float | None
+    base_m: np.ndarray
+    score: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FrameFit:
+    """Boundaries of one frame: coefficients (K, 4), covariances (K, 4, 4), looks, and the shape they share."""
+
+    coeff: np.ndarray
+    cov: np.ndarray
+    looks: tuple[Look, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True, eq=False)
+class FrameView:
+    """One picture along the slices of a grid, with what covers the road in it."""
+
+    grid: SliceGrid
+    boxes_px: np.ndarray
+    evidence: Evidence
+    crossings: Crossings
+
+    @classmethod
+    def of(cls, bgr: np.ndarray, camera: Camera, grid: SliceGrid, boxes_px: np.ndarray) -> FrameView:
+        """Evidence and crossings of a picture (H, W, 3); crossings on the road plane of ``camera``."""
+        evidence = marking_evidence(grid.warp(bgr), grid)
+        return cls(grid, boxes_px, evidence, _to_camera(find_crossings(evidence, grid, boxes_px), grid, camera))
+
+    def paths(self, shape: Shape, base_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Columns (S, B) of curves of the family at the bases (B,), and where they are in sight and uncovered."""
+        grid = self.grid
+        x = grid.x_m[:, None]
+        y = base_m * (1 + shape.spread * x) + x * (shape.heading + x * (shape.bend + x * shape.twist))
+        column = np.rint((HALF_WIDTH_M - y) / STEP_M).astype(int)
+        inside = (column >= 0) & (column < len(grid.y_m))
+        column = np.clip(column, 0, len(grid.y_m) - 1)
+        row = np.arange(len(grid.x_m))[:, None]
+        return column, grid.visible[row, column] & inside & ~covered(grid.px[row, column], self.boxes_px)
+
+
+def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | None:
+    """Boundaries of one frame; None where hardly anything looks like a marking."""
+    if len(view.crossings) < _MIN_CROSSINGS:
+        return None
+    shape, _ = search(view.crossings, belief.shape)
+    measure = np.sqrt(np.minimum(view.grid.x_m, _COUNT_TO_M))
+    bases = ((np.arange(_BASES) + 0.5) / _BASES - 0.5) * 2 * _SPAN_M
+    candidates = find_candidates(view.crossings, shape, measure, view.paths(shape, bases)[1])
+    candidates = _encouraged(candidates, belief)
+    left, right, further_left, further_right = pick_lanes(candidates, belief.width_m)
+    picked = [k for k in (left, right, *further_left[:neighbours], *further_right[:neighbours]) if k is not None]
+    if not picked:
+        return None
+    return _described(view, fit_family(view.crossings, shape, candidates.base_m[picked]))
+
+
+def _described(view: FrameView, fit: FamilyFit) -> FrameFit:
+    base = fit.coeff[:, 0]
+    _, seen = view.paths(fit.shape, base)
+    looks = [describe(view.crossings, fit, k, seen[:, k], view.grid.x_m) for k in range(len(base))]
+    own = _tints(view, fit.shape, np.zeros(1))[0]
+    before = _tints(view, fit.shape, np.array([_before(base, k) for k in range(len(base))]))
+    told = []
+    for look, tint in zip(looks, before, strict=True):
+        if look is not None and abs(tint - own) > _TINT_LIMIT:
+            look = replace(look, score=_NOT_ROAD_SHARE * look.score)
+        told.append(look)
+    keep = [k for k, look in enumerate(told) if look is not None]
+    return FrameFit(fit.coeff[keep], fit.cov[keep], tuple(look for look in told if look is not None), fit.shape)
+
+
+def _before(base_m: np.ndarray, k: int) -> float:
+    """Middle of the lane on the vehicle's side of boundary k."""
+    nearer = base_m[(np.abs(base_m) < abs(base_m[k])) & (base_m * base_m[k] > 0)]
+    inner = nearer[np.argmax(np.abs(nearer))] if len(nearer) else 0.0
+    return 0.5 * float(base_m[k] + inner)
+
+
+def _tints(view: FrameView, shape: Shape, base_m: np.ndarray) -> np.ndarray:
+    column, seen = view.paths(shape, base_m)
+    return np.array([road_tint(view.evidence.yellow, column[:, k], seen[:, k]) for k in range(len(base_m))])
+
+
+def _encouraged(candidates: Candidates, belief: Belief) -> Candidates:
+    """Candidates with more evidence where a boundary is already followed."""
+    apart = (candidates.base_m[:, None] - belief.base_m) / _BELIEF_SIGMA_M
+    extra = _BELIEF_EVIDENCE * (belief.score * np.exp(-0.5 * apart * apart)).sum(axis=1)
+    return replace(candidates, evidence=candidates.evidence + extra)
+
+
+def _to_camera(crossings: Crossings, grid: SliceGrid, camera: Camera) -> Crossings:
+    """Crossings on the road plane of the camera of this frame, which differs from the grid's by a little."""
+    if camera is grid.camera:
+        return crossings
+    moved = np.column_stack([crossings.xy_m, np.ones(len(crossings))]) @ grid.road_from_grid(camera).T
+    xy = moved[:, :2] / moved[:, 2:]
+    return replace(crossings, xy_m=xy)[(xy[:, 0] > 0) & (xy[:, 0] < 200)]
