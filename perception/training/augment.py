@@ -58,6 +58,36 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """A piece of a view: a source frame under an affine map, seen through a window.
+
+    Attributes:
+        index: of the frame.
+        matrix: (2, 3) view pixel from source pixel, both with 0 at the centre of the first one.
+        window_px: (left, top, right, bottom) edges in the view, whole pixels.
+    """
+
+    index: int
+    matrix: np.ndarray
+    window_px: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A view before any pixel is touched, so that a CPU and a GPU can render the same one.
+
+    Attributes:
+        layers: one, or two that are blended; each is one part, or the four of a mosaic.
+        share: weight of the first layer.
+        labels: of the view, clipped to it.
+    """
+
+    layers: tuple[tuple[Part, ...], ...]
+    share: float
+    labels: Labels
+
+
+@dataclass(frozen=True, eq=False)
 class View:
     """One training picture (H, W, 3) uint8 with its labels in its own pixels."""
 
@@ -95,7 +125,7 @@ def class_pull(labels: tuple[Labels, ...]) -> np.ndarray:
 
 
 class Augmenter:
-    """Makes views of a set; all chance comes from the generator given to each call."""
+    """Plans and renders views of a set; all chance comes from the generator given to each call."""
 
     def __init__(self, frames: Frames, config: AugmentConfig) -> None:
         self.frames = frames
@@ -104,39 +134,73 @@ class Augmenter:
         self.pull = class_pull(self.labels)
 
     def view(self, index: int, rng: np.random.Generator, calm: bool = False) -> View:
-        """A training picture built around frame ``index``."""
-        config = self.config.calm() if calm else self.config
-        whole = rng.random() >= config.mosaic
-        view = self._crop(index, config.size_px, rng) if whole else self._mosaic(index, rng)
-        if rng.random() < config.mixup:
-            other = self._crop(int(rng.integers(len(self.frames))), config.size_px, rng)
-            view = _mix(view, other, rng)
-        return View(distort(view.image, config.photometric, rng), clip_labels(view.labels, config.size_px))
+        """A training picture built around frame ``index``, on the CPU."""
+        plan = self.plan(index, rng, calm)
+        image = self.render(plan)
+        return View(distort(image, self.config.photometric, rng), plan.labels)
 
-    def _crop(self, index: int, size_px: tuple[int, int], rng: np.random.Generator, zoom: float = 1.0) -> View:
-        image, labels, config = self.frames.image(index), self.labels[index], self.config
+    def plan(self, index: int, rng: np.random.Generator, calm: bool = False) -> Plan:
+        """Geometry and labels of a view built around frame ``index``."""
+        config = self.config.calm() if calm else self.config
+        width, height = config.size_px
+        whole = (0, 0, width, height)
+        single = rng.random() >= config.mosaic
+        placed = [self._part(index, whole, rng)] if single else self._mosaic(index, rng)
+        layers = [tuple(part for part, _ in placed)]
+        labels, share = join_labels([label for _, label in placed]), 1.0
+        if rng.random() < config.mixup:
+            other, other_labels = self._part(int(rng.integers(len(self.labels))), whole, rng)
+            layers.append((other,))
+            labels, share = join_labels([labels, other_labels]), float(rng.beta(8.0, 8.0))
+        return Plan(tuple(layers), share, labels)
+
+    def render(self, plan: Plan) -> np.ndarray:
+        """The (H, W, 3) uint8 picture of a plan, before any photometric change."""
+        pictures = [self._render_layer(layer) for layer in plan.layers]
+        if len(pictures) == 1:
+            return pictures[0]
+        return cv2.addWeighted(pictures[0], plan.share, pictures[1], 1.0 - plan.share, 0.0)
+
+    def _render_layer(self, parts: tuple[Part, ...]) -> np.ndarray:
+        width, height = self.config.size_px
+        canvas = np.empty((height, width, 3), np.uint8)
+        for part in parts:
+            x0, y0, x1, y1 = part.window_px
+            matrix = part.matrix - np.array([[0, 0, x0], [0, 0, y0]])
+            image = self.frames.image(part.index)
+            size = (x1 - x0, y1 - y0)
+            canvas[y0:y1, x0:x1] = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(PAD,) * 3)
+        return canvas
+
+    def _part(
+        self, index: int, window_px: tuple[int, int, int, int], rng: np.random.Generator, zoom: float = 1.0
+    ) -> tuple[Part, Labels]:
+        """A scaled, stretched, flipped crop of a frame that fills a window of the view, and its clipped labels."""
+        labels, config = self.labels[index], self.config
+        corner = np.array(window_px[:2], np.float64)
+        size = np.array(window_px[2:], np.float64) - corner
         low, high = np.log(config.scale)
         scale = zoom * np.exp(rng.uniform(low, high)) * np.exp(rng.uniform(-0.5, 0.5, 2) * config.aspect)
-        source = np.array([image.shape[1], image.shape[0]], np.float64)
-        size = np.array(size_px, np.float64)
-        centre = self._centre(labels, source, size / scale, rng)
-        shift = size / 2 - centre * scale
-        spare = size - source * scale  # negative where the picture covers the view: keep the view inside it
+        height, width = self.frames.image(index).shape[:2]
+        source = np.array([width, height], np.float64)
+        shift = size / 2 - self._centre(labels, source, size / scale, rng) * scale
+        spare = size - source * scale  # negative where the picture covers the window: then the window stays inside it
         shift = np.where(spare <= 0, np.clip(shift, spare, 0.0), rng.uniform(0.0, 1.0, 2) * np.maximum(spare, 0.0))
-        flip = size[0] if rng.random() < config.flip else None
+        flip = float(size[0]) if rng.random() < config.flip else None
+        # labels are edges: x scale + shift; pixels have 0 at their centres: half a pixel more on either side
+        matrix = np.column_stack((np.diag(scale), shift + 0.5 * scale - 0.5))
+        if flip is not None:
+            matrix[0] = [-scale[0], 0.0, flip - 1.0 - matrix[0, 2]]
         moved = Labels.of(
             move_boxes(labels.xyxy_px, scale, shift, flip),
             labels.class_id,
             move_boxes(labels.ignore_xyxy_px, scale, shift, flip),
         )
-        # pixel centres: a source x is at (x + 0.5) scale + shift - 0.5 of the view
-        matrix = np.array(
-            [[scale[0], 0, shift[0] + 0.5 * scale[0] - 0.5], [0, scale[1], shift[1] + 0.5 * scale[1] - 0.5]]
-        )
-        if flip is not None:
-            matrix[0] = [-scale[0], 0, size[0] - 1 - matrix[0, 2]]
-        view = cv2.warpAffine(image, matrix, size_px, flags=cv2.INTER_LINEAR, borderValue=(PAD, PAD, PAD))
-        return View(view, moved)
+        clipped = clip_labels(moved, (int(size[0]), int(size[1])))
+        matrix[:, 2] += corner
+        offset = np.tile(corner, 2)
+        placed = Labels.of(clipped.xyxy_px + offset, clipped.class_id, clipped.ignore_xyxy_px + offset)
+        return Part(index, matrix, window_px), placed
 
     def _centre(self, labels: Labels, source: np.ndarray, window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Of the crop, in source pixels."""
@@ -146,35 +210,20 @@ class Augmenter:
         box = labels.xyxy_px[rng.choice(len(pull), p=pull / pull.sum())]
         return (box[:2] + box[2:]) / 2 + rng.uniform(-0.35, 0.35, 2) * window
 
-    def _mosaic(self, index: int, rng: np.random.Generator) -> View:
+    def _mosaic(self, index: int, rng: np.random.Generator) -> list[tuple[Part, Labels]]:
         """Four crops around a random cross."""
         width, height = self.config.size_px
-        cross = (int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65)))
-        canvas = np.empty((height, width, 3), np.uint8)
-        chosen = [index, *rng.integers(len(self.frames), size=3).tolist()]
-        parts = []
-        for corner, frame in enumerate(chosen):
-            x0, x1 = ((0, cross[0]), (cross[0], width))[corner % 2]
-            y0, y1 = ((0, cross[1]), (cross[1], height))[corner // 2]
-            part = self._crop(frame, (x1 - x0, y1 - y0), rng, zoom=0.8)
-            canvas[y0:y1, x0:x1] = part.image
-            cut = clip_labels(part.labels, (x1 - x0, y1 - y0))
-            offset = np.array([x0, y0, x0, y0], np.float32)
-            parts.append(Labels.of(cut.xyxy_px + offset, cut.class_id, cut.ignore_xyxy_px + offset))
-        return View(canvas, join_labels(parts))
+        x, y = int(width * rng.uniform(0.35, 0.65)), int(height * rng.uniform(0.35, 0.65))
+        windows = ((0, 0, x, y), (x, 0, width, y), (0, y, x, height), (x, y, width, height))
+        chosen = [index, *rng.integers(len(self.labels), size=3).tolist()]
+        return [self._part(frame, window, rng, zoom=0.8) for frame, window in zip(chosen, windows, strict=True)]
 
 
 def join_labels(parts: list[Labels]) -> Labels:
+    if len(parts) == 1:
+        return parts[0]
     return Labels.of(
         np.concatenate([p.xyxy_px for p in parts]),
         np.concatenate([p.class_id for p in parts]),
         np.concatenate([p.ignore_xyxy_px for p in parts]),
-    )
-
-
-def _mix(view: View, other: View, rng: np.random.Generator) -> View:
-    """Two pictures blended; both sets of objects stay."""
-    share = rng.beta(8.0, 8.0)
-    return View(
-        cv2.addWeighted(view.image, share, other.image, 1.0 - share, 0.0), join_labels([view.labels, other.labels])
     )

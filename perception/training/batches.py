@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from perception.training.assign import Truth
-from perception.training.augment import Augmenter, View
+from perception.training.augment import Augmenter, Plan, View
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,19 +23,23 @@ class Batch:
     truth: Truth
 
 
-def collate(views: list[View]) -> Batch:
-    images = torch.from_numpy(np.stack([view.image for view in views])).permute(0, 3, 1, 2)
+def truth_of(views: Sequence[View | Plan]) -> Truth:
+    """Labels of a batch in one list."""
     labels = [view.labels for view in views]
     counts = [len(label.class_id) for label in labels]
     ignored = [len(label.ignore_xyxy_px) for label in labels]
-    truth = Truth(
+    return Truth(
         torch.from_numpy(np.concatenate([label.xyxy_px for label in labels])),
         torch.from_numpy(np.concatenate([label.class_id for label in labels])),
         torch.from_numpy(np.repeat(np.arange(len(labels)), counts)),
         torch.from_numpy(np.concatenate([label.ignore_xyxy_px for label in labels])),
         torch.from_numpy(np.repeat(np.arange(len(labels)), ignored)),
     )
-    return Batch(images, truth)
+
+
+def collate(views: Sequence[View]) -> Batch:
+    images = torch.from_numpy(np.stack([view.image for view in views])).permute(0, 3, 1, 2)
+    return Batch(images, truth_of(views))
 
 
 class BatchMaker:
@@ -47,8 +51,12 @@ class BatchMaker:
 
     def make(self, step: int, calm: bool = False) -> Batch:
         rng = np.random.default_rng((self.seed, step))
-        chosen = np.searchsorted(self.cumulative, rng.random(self.batch)).clip(max=len(self.cumulative) - 1)
-        return collate([self.augmenter.view(int(index), rng, calm) for index in chosen])
+        return collate([self.augmenter.view(index, rng, calm) for index in self.choose(rng)])
+
+    def choose(self, rng: np.random.Generator) -> list[int]:
+        """Frames of a batch, by their weights."""
+        chosen = np.searchsorted(self.cumulative, rng.random(self.batch))
+        return [int(index) for index in chosen.clip(max=len(self.cumulative) - 1)]
 
 
 def made_ahead(make: Callable[[int], Batch], first: int, depth: int = 3) -> Iterator[Batch]:

@@ -120,6 +120,11 @@ def _plain(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
     return out
 
 
+def global_mean(x: Tensor) -> Tensor:
+    """(B, C, 1, 1); a pooling, not a reduction, since that is what 8-bit runtimes know."""
+    return functional.adaptive_avg_pool2d(x, 1)
+
+
 class EffectiveSqueeze(nn.Module):
     """ESE attention (CenterMask, Lee & Park 2020): channels weighed by a gate of their global means."""
 
@@ -129,8 +134,10 @@ class EffectiveSqueeze(nn.Module):
         nn.init.normal_(self.gate.weight, std=0.001)
         nn.init.zeros_(self.gate.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.gate(x.mean((2, 3), keepdim=True)))
+    def forward(self, x: Tensor, mean: Tensor | None = None) -> Tensor:
+        """``mean``: the global mean (B, C, 1, 1) of x where it is known already."""
+        mean = global_mean(x) if mean is None else mean
+        return x * torch.sigmoid(self.gate(mean))
 
 
 class ResBlock(nn.Module):

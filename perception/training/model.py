@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from perception.training.blocks import ConvNormAct, CspStage, EffectiveSqueeze, Rep, RepConv, StageOptions
+from perception.training.blocks import ConvNormAct, CspStage, EffectiveSqueeze, Rep, RepConv, StageOptions, global_mean
 
 STRIDES = (8, 16, 32)
 
@@ -167,8 +167,9 @@ class LevelHead(nn.Module):
         nn.init.ones_(self.box_out.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.class_out(self.class_conv(self.class_gate(x)) + x)
-        return logits, self.box_out(self.box_conv(self.box_gate(x)))
+        mean = global_mean(x)
+        logits = self.class_out(self.class_conv(self.class_gate(x, mean)) + x)
+        return logits, self.box_out(self.box_conv(self.box_gate(x, mean)))
 
 
 class Detector(nn.Module):
@@ -195,7 +196,7 @@ class Detector(nn.Module):
             level_logits, level_distances = head(feature)
             logits.append(level_logits.flatten(2))
             distances.append(level_distances.flatten(2))
-        sizes = [(int(f.shape[2]), int(f.shape[3])) for f in features]
+        sizes = [(f.shape[2], f.shape[3]) for f in features]
         points, strides = cell_grid(sizes, features[0])
         sides = torch.cat(distances, 2).float().transpose(1, 2).unflatten(2, (4, self.config.bins))
         return Raw(torch.cat(logits, 2).float().transpose(1, 2), sides, points, strides)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from geometry.errors import InputError
 from perception.training.augment import AugmentConfig, Augmenter, Frames
 from perception.training.batches import Batch, BatchMaker, made_ahead
 from perception.training.data import frame_weights
+from perception.training.device import DeviceBatchMaker
 from perception.training.losses import LossConfig, LossParts, detection_loss
 from perception.training.model import Detector, ModelConfig
 from perception.training.optim import WeightAverage, adamw
+from perception.training.plots import PARTS, plot_history
+from perception.training.validate import evaluate
 
 CHECKPOINT_FORMAT = 1
 
@@ -34,7 +39,7 @@ class TrainConfig:
         lr, weight_decay, warmup_steps, final_lr: of the optimiser; ``final_lr`` is a share of ``lr``.
         atss_share: share of the budget under ATSS before task alignment takes over.
         ema: decay of the weights' moving average.
-        checkpoint_minutes: between checkpoints.
+        checkpoint_minutes, report_steps: between checkpoints, between reports.
         amp: bfloat16 where the sums allow it: 2.2 times the speed on a CPU with AVX-512 BF16.
     """
 
@@ -49,6 +54,7 @@ class TrainConfig:
     ema: float = 0.998
     seed: int = 0
     checkpoint_minutes: float = 3.0
+    report_steps: int = 50
     threads: int | None = None
     amp: bool = True
     rare_strength: float = 0.5
@@ -173,58 +179,107 @@ def load_average(path: Path) -> Detector:
 Report = Callable[[dict[str, float]], None]
 
 
-def train(trainer: Trainer, frames: Frames, folder: Path, report: Report | None = None, every: int = 50) -> None:
-    """Run to the end of the budget, with ``last.pt`` and ``history.json`` in ``folder`` kept current."""
+@dataclass(frozen=True, eq=False)
+class Check:
+    """Measure the averaged network every ``minutes`` on ``frames`` at an input of (width, height)."""
+
+    frames: Frames
+    size_px: tuple[int, int] = (736, 416)
+    minutes: float = 30.0
+
+
+def make_batches(trainer: Trainer, frames: Frames) -> Iterator[Batch]:
+    """From the CPU by a thread that works ahead; on a GPU rendered there, from frames that stay there."""
     config = trainer.config
-    folder.mkdir(parents=True, exist_ok=True)
     augmenter = Augmenter(frames, config.augment)
-    weights = frame_weights(frames.labels, config.rare_strength)
-    maker = BatchMaker(augmenter, weights, config.batch, config.seed)
-    batches = made_ahead(
-        lambda step: maker.make(step, trainer.progress() >= config.augment.calm_from), trainer.state.step
-    )
-    began, before = time.monotonic(), trainer.state.elapsed_s
-    saved, sums = began, {"loss": 0.0, "classes": 0.0, "boxes": 0.0, "distances": 0.0}
+    chance = frame_weights(frames.labels, config.rare_strength)
+
+    def is_calm() -> bool:
+        return trainer.progress() >= config.augment.calm_from
+
+    if trainer.device.type == "cuda":
+        on_card = DeviceBatchMaker(augmenter, chance, config.batch, config.seed, device=trainer.device)
+        return (on_card.make(step, is_calm()) for step in count(trainer.state.step))
+    maker = BatchMaker(augmenter, chance, config.batch, config.seed)
+    return made_ahead(lambda step: maker.make(step, is_calm()), trainer.state.step)
+
+
+def train(
+    trainer: Trainer, frames: Frames, folder: Path, report: Report | None = None, check: Check | None = None
+) -> None:
+    """Run to the end of the budget; ``last.pt``, ``history.json`` and plots in ``folder`` stay current.
+
+    Raises:
+        InputError: the loss is no number any more.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = _Log(trainer, folder, report, check)
+    batches = make_batches(trainer, frames)
     try:
-        for batch in batches:
-            if trainer.progress() >= 1.0:
-                break
-            parts = trainer.step(batch)
-            now = time.monotonic()
-            trainer.state.elapsed_s = before + now - began
-            if not math.isfinite(value := float(parts.total.detach())):
-                raise InputError(
-                    f"the loss became {value} at step {trainer.state.step}; resume with a smaller learning rate"
-                )
-            for key, part in zip(sums, (parts.total, parts.classes, parts.boxes, parts.distances), strict=True):
-                sums[key] += float(part.detach()) / every
-            if trainer.state.step % every == 0:
-                entry = _entry(trainer, sums, now - began)
-                trainer.state.history.append(entry)
-                sums = dict.fromkeys(sums, 0.0)
-                if report is not None:
-                    report(entry)
-            if now - saved > 60.0 * config.checkpoint_minutes:
-                trainer.save(folder / "last.pt")
-                saved = now
+        while trainer.progress() < 1.0:
+            parts = trainer.step(next(batches))
+            log.add(parts)
     finally:
         batches.close()  # type: ignore[attr-defined]
-        trainer.save(folder / "last.pt")
-        (folder / "history.json").write_text(json.dumps(trainer.state.history))
+        log.write()
+    if check is not None:
+        log.measure(check)
+        log.write()
 
 
-def _entry(trainer: Trainer, sums: dict[str, float], spent_s: float) -> dict[str, float]:
-    state, progress = trainer.state, trainer.progress()
-    left_s = state.elapsed_s * (1.0 / max(progress, 1e-6) - 1.0)
-    return {
-        "step": state.step,
-        "images": state.images,
-        "elapsed_s": state.elapsed_s,
-        "left_s": left_s,
-        "progress": progress,
-        "lr": learning_rate(trainer.config, state.step, progress),
-        **sums,
-    }
+class _Log:
+    """Time, history and checkpoints of a running training."""
+
+    def __init__(self, trainer: Trainer, folder: Path, report: Report | None, check: Check | None) -> None:
+        self.trainer, self.folder, self.report, self.check = trainer, folder, report, check
+        self.began = self.saved = self.measured = time.monotonic()
+        self.before_s = trainer.state.elapsed_s
+        self.sums = dict.fromkeys(PARTS, 0.0)
+        self.count = 0
+
+    def add(self, parts: LossParts) -> None:
+        state, now = self.trainer.state, time.monotonic()
+        state.elapsed_s = self.before_s + now - self.began
+        for key, value in zip(PARTS, (parts.total, parts.classes, parts.boxes, parts.distances), strict=True):
+            self.sums[key] += float(value.detach())
+        self.count += 1
+        if not math.isfinite(self.sums["loss"]):
+            raise InputError(
+                f"the loss is {self.sums['loss']} at step {state.step}; resume with a smaller learning rate"
+            )
+        if state.step % self.trainer.config.report_steps == 0:
+            self._note({key: value / self.count for key, value in self.sums.items()})
+            self.sums, self.count = dict.fromkeys(PARTS, 0.0), 0
+        if self.check is not None and now - self.measured > 60.0 * self.check.minutes:
+            self.measure(self.check)
+        if now - self.saved > 60.0 * self.trainer.config.checkpoint_minutes:
+            self.write()
+
+    def measure(self, check: Check) -> None:
+        found = evaluate(self.trainer.average.model, check.frames, check.size_px, self.trainer.device)
+        self._note({f"ap50 {name}": value for name, value in found.items()})
+        self.measured = time.monotonic()
+
+    def write(self) -> None:
+        self.saved = time.monotonic()
+        self.trainer.save(self.folder / "last.pt")
+        (self.folder / "history.json").write_text(json.dumps(self.trainer.state.history))
+        if importlib.util.find_spec("matplotlib") is not None:
+            plot_history(self.trainer.state.history, self.folder)
+
+    def _note(self, figures: dict[str, float]) -> None:
+        state, progress = self.trainer.state, self.trainer.progress()
+        entry = {
+            "step": state.step,
+            "images": state.images,
+            "elapsed_s": state.elapsed_s,
+            "left_s": state.elapsed_s * (1.0 / max(progress, 1e-6) - 1.0),
+            "lr": learning_rate(self.trainer.config, state.step, progress),
+            **figures,
+        }
+        state.history.append(entry)
+        if self.report is not None:
+            self.report(entry)
 
 
 def pick_device(name: str) -> torch.device:
