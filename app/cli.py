@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "batch": "app.commands.batch:batch",
     "ui": "app.commands.ui:ui",
     "bench": "app.commands.bench:bench",
+    "calibrate chessboard": "app.commands.calibrate_chessboard:calibrate_chessboard",
+    "calibrate fov": "app.commands.calibrate_fov:calibrate_fov",
     "eval detect": "app.commands.eval_detect:eval_detect",
     "eval distance": "app.commands.eval_distance:eval_distance",
     "eval lane": "app.commands.eval_lane:eval_lane",

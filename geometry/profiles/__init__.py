@@ -112,9 +112,9 @@ def camera_from_toml(text: str, *, source: str = "camera profile") -> Camera:
 
 def toml_from_camera(camera: Camera, *, description: str = "") -> str:
     """The profile text of a camera; reading it back gives the same camera (angles to 1e-12 degrees)."""
-    lines = [f"name = {_quoted(camera.name)}"]
+    lines = [f"name = {quoted(camera.name)}"]
     if description:
-        lines.append(f"description = {_quoted(description)}")
+        lines.append(f"description = {quoted(description)}")
     lines += ["", "[image]", f"width_px = {camera.width_px}", f"height_px = {camera.height_px}", "", "[intrinsics]"]
     lines += [f"{key} = {float(getattr(camera, key))!r}" for key in _PINHOLE]
     coefficients = ", ".join(repr(float(k)) for k in camera.distortion.coefficients)
@@ -131,14 +131,18 @@ def save_profile(camera: Camera, path: str | os.PathLike[str], *, description: s
     Raises:
         InputError: the place cannot be written.
     """
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    write_whole(Path(path), toml_from_camera(camera, description=description))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all. Raises InputError where the place cannot be written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(toml_from_camera(camera, description=description), "utf-8")
-        partial.replace(target)
+        partial.write_text(text, "utf-8")
+        partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise InputError(f"{target}: the camera profile cannot be written there ({error.strerror or error})") from error
+        raise InputError(f"{path}: cannot be written there ({error.strerror or error})") from error
 
 
 def camera_from_fov(
@@ -165,7 +169,7 @@ def camera_from_fov(
     return Camera(width_px, height_px, focal_px, focal_px, *centre, height_m, pitch_rad, name=name)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A TOML basic string."""
     escaped = "".join(
         f"\\{c}" if c in '"\\' else f"\\u{ord(c):04X}" if ord(c) < 32 or ord(c) == 127 else c for c in text
