@@ -34,10 +34,15 @@ demo: $(VENV)/run.stamp  ## run the main job on a sample clip
 	@$(BIN)/roadlens run $(CLIP) --out $(OUT) --overwrite
 
 test: $(VENV)/dev.stamp  ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m 'not e2e'
 
 test-fast: $(VENV)/dev.stamp  ## the tests that take under 10 s each
 	@$(BIN)/python -m pytest -m 'not slow and not e2e'
+
+e2e: $(VENV)/dev.stamp  ## the page in a real browser (installs chromium where it may)
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || { echo "roadlens: chromium is not here and cannot be installed by this user; on Debian: sudo apt-get install chromium"; exit 1; }
+	@$(PIP) playwright
+	@$(BIN)/python -m pytest -m e2e
 
 lint: $(VENV)/dev.stamp  ## ruff: style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -41,7 +41,8 @@ def visitor() -> str:
 
 def sample_clips() -> dict[str, Path]:
     """Sample clips by a name for people."""
-    return {path.stem.replace("_", " "): path for path in sorted(SAMPLES.glob("*.mp4"))}
+    clips = (path for path in sorted(SAMPLES.glob("*.mp4")) if not path.stem.endswith(".partial"))
+    return {path.stem.replace("_", " "): path for path in clips}
 
 
 def chosen_run() -> str | None:

@@ -12,7 +12,7 @@ import streamlit as st
 from app.camera_choice import sidecars
 from app.config import Settings
 from app.jobs.store import JobSpec
-from app.web.common import choose_run, queue, sample_clips, visitor
+from app.web.common import queue, sample_clips, visitor
 from app.web.uploads import SIZE_LIMIT_MB, keep
 from geometry.camera import Camera
 from geometry.errors import InputError
@@ -39,12 +39,9 @@ def place() -> None:
         except InputError as error:
             st.error(str(error), icon=":material/error:")
         else:
-            choose_run(job_id)
-            st.session_state["go_to_explore"] = True
-    if st.session_state.pop("go_to_explore", False):
-        from app.web import explore
+            from app.web.site import EXPLORE
 
-        st.switch_page(st.Page(explore.place, url_path="explore"), query_params=dict(st.query_params))
+            st.switch_page(EXPLORE, query_params={"visitor": visitor(), "run": job_id})
 
 
 def _clip() -> tuple[Path | None, Any]:
