@@ -16,7 +16,7 @@ from app.draw_birdseye import BirdsEyePanel
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, PANEL, WHITE, bgr, put_text, shade, text_width
 from app.types import EventKind, FrameResult
 from geometry.camera import Camera
-from perception.types import CLASSES, Frame, LaneBoundary, Lanes
+from perception.types import CLASSES, ON_ROAD, Frame, LaneBoundary, Lanes
 from tracking.lane_position import lane_positions
 from tracking.types import Tracks, TrackState
 
@@ -61,12 +61,13 @@ class Painter:
     # -- lanes ------------------------------------------------------------------------------------------------
 
     def _lanes(self, picture: np.ndarray, lanes: Lanes, camera: Camera) -> None:
-        lines = {id(b): px for b, px in zip(lanes.boundaries, boundaries_px(lanes.boundaries, camera), strict=True)}
-        if lanes.left is not None and lanes.right is not None:
+        sure = believed(lanes)
+        lines = {id(b): px for b, px in zip(sure, boundaries_px(sure, camera), strict=True)}
+        if id(lanes.left) in lines and id(lanes.right) in lines:
             left, right = lines[id(lanes.left)], lines[id(lanes.right)]
             if len(left) > 1 and len(right) > 1:
                 fill_polygon(picture, np.concatenate([left, right[::-1]]), EGO_LANE, 0.22)
-        for boundary in lanes.boundaries:
+        for boundary in sure:
             ego = boundary is lanes.left or boundary is lanes.right
             points = lines[id(boundary)]
             if len(points) > 1:
@@ -153,6 +154,11 @@ class Painter:
         put_text(picture, text, (left, top + pad + round(size_px * 0.86)), size_px, WHITE, weight=700)
 
 
+def believed(lanes: Lanes) -> list[LaneBoundary]:
+    """The boundaries that are more than a guess."""
+    return [boundary for boundary in lanes.boundaries if boundary.score >= 0.5]
+
+
 def boundaries_px(boundaries: Sequence[LaneBoundary], camera: Camera) -> list[np.ndarray]:
     """(K, 2) pixels along each boundary, nearest first, from the picture's bottom edge to its last evidence."""
     if not boundaries:
@@ -182,7 +188,7 @@ def fill_polygon(picture: np.ndarray, points_px: np.ndarray, colour: str, streng
 def label(tracks: Tracks, row: int) -> str:
     """What stands on an object's box: class, distance with its standard deviation."""
     name, x_m = CLASSES[tracks.class_id[row]], tracks.xy_m[row, 0]
-    if name.startswith("traffic"):
+    if not ON_ROAD[tracks.class_id[row]]:
         return ""
     if not np.isfinite(x_m):
         return name
@@ -196,7 +202,7 @@ def status_lines(result: FrameResult) -> list[str]:
     lines = [speed]
     places = lane_positions(tracks.xy_m, lanes)
     ahead = (places.index == 0) & (tracks.xy_m[:, 0] > 0) & (tracks.state != TrackState.TENTATIVE)
-    ahead &= np.array([not CLASSES[c].startswith("traffic") for c in tracks.class_id], dtype=bool)
+    ahead &= ON_ROAD[tracks.class_id]
     if ahead.any():
         lead = int(np.flatnonzero(ahead)[np.argmin(tracks.xy_m[ahead, 0])])
         collision = f"  TTC {tracks.ttc_s[lead]:.1f} s" if tracks.ttc_s[lead] < 10 else ""

@@ -12,7 +12,7 @@ from app.types import FrameResult
 from geometry.birdseye import BirdsEyeView
 from geometry.box3d import corners
 from geometry.camera import Camera
-from perception.types import LaneBoundary
+from perception.types import ON_ROAD, LaneBoundary
 from tracking.bodies import bodies
 from tracking.types import Tracks
 
@@ -42,9 +42,11 @@ class BirdsEyePanel:
         panel = self._ground(bgr_image, camera)
         self._rings(panel)
         for boundary in result.lanes.boundaries:
+            if boundary.score < 0.5:
+                continue  # only a guess
             self._boundary(panel, boundary, boundary in (result.lanes.left, result.lanes.right))
         for trail, class_id in zip(trails, result.tracks.class_id, strict=True):
-            if len(trail) > 1:
+            if len(trail) > 1 and ON_ROAD[class_id]:
                 self._polylines(panel, [self._fixed(trail)], CLASS_COLOURS[class_id], 1)
         self._objects(panel, result, alert)
         self._own_car(panel)
@@ -94,7 +96,7 @@ class BirdsEyePanel:
 
     def _objects(self, panel: np.ndarray, result: FrameResult, alert: np.ndarray) -> None:
         tracks = result.tracks
-        shown = np.isfinite(tracks.xy_m).all(1) & (tracks.xy_m[:, 0] < _REACH_M + 5)
+        shown = np.isfinite(tracks.xy_m).all(1) & (tracks.xy_m[:, 0] < _REACH_M + 5) & ON_ROAD[tracks.class_id]
         tracks, alert = tracks[shown], alert[shown]
         if not len(tracks):
             return

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.types import CameraPose, Event, EventKind
-from perception.types import CLASS_ID, CLASSES, Lanes
+from perception.types import CLASSES, ON_ROAD, Lanes
 from tracking.lane_position import LanePositions, lane_positions
 from tracking.types import EgoMotion, Tracks, TrackState
 
-_OBSTACLES = np.array([CLASS_ID[name] for name in CLASSES if not name.startswith("traffic")])
 _Key = tuple[EventKind, int]
 
 
@@ -86,7 +85,7 @@ class EventDetector:
         self, t_s: float, tracks: Tracks, lanes: Lanes, ego: EgoMotion, pose: CameraPose | None = None
     ) -> tuple[Event, ...]:
         """Events of one frame; ``t_s`` must not run back."""
-        tracks = tracks[(tracks.state != TrackState.TENTATIVE) & np.isin(tracks.class_id, _OBSTACLES)]
+        tracks = tracks[(tracks.state != TrackState.TENTATIVE) & ON_ROAD[tracks.class_id]]
         moving = np.isfinite(ego.speed_mps) and ego.speed_mps > 1.0 and np.isfinite(ego.yaw_rate_radps)
         places = lane_positions(
             tracks.xy_m, lanes, path_curvature_pm=ego.yaw_rate_radps / ego.speed_mps if moving else 0.0

@@ -26,6 +26,8 @@ CLASSES: tuple[str, ...] = (
 """The road vocabulary; ``class_id`` everywhere is an index into it."""
 
 CLASS_ID: dict[str, int] = {name: index for index, name in enumerate(CLASSES)}
+ON_ROAD: np.ndarray = np.array([not name.startswith("traffic") for name in CLASSES])
+"""(C,) bool by ``class_id``: what stands on the road itself, not beside or above it."""
 VEHICLES: frozenset[int] = frozenset(CLASS_ID[name] for name in ("car", "truck", "bus"))
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from app.draw import boundaries_px
+from app.draw import believed, boundaries_px
 from app.draw_birdseye import predictions
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE
 from app.record import Run
 from app.types import FrameResult
 from geometry.box3d import corners
 from geometry.camera import Camera
-from perception.types import CLASSES, LaneBoundary
+from perception.types import CLASSES, ON_ROAD, LaneBoundary
 from tracking.bodies import bodies
 from tracking.types import Tracks, TrackState
 
@@ -67,7 +67,7 @@ def _objects(tracks: Tracks, own_speed_mps: float, camera: Camera) -> list[dict[
             "seen": bool(tracks.detection[row] >= 0),
             "box": np.round(tracks.xyxy_px[row], 1).tolist(),
         }
-        if np.isfinite(tracks.xy_m[row]).all():
+        if np.isfinite(tracks.xy_m[row]).all() and ON_ROAD[tracks.class_id[row]]:
             item |= {
                 "xy": _round(tracks.xy_m[row], 2),
                 "sigma": _number(math.sqrt(max(tracks.cov[row, 0, 0], 0.0))),
@@ -92,7 +92,7 @@ def _ellipse(cov_m2: np.ndarray) -> list[float] | None:
 
 
 def _lanes(result: FrameResult, camera: Camera) -> list[dict[str, Any]]:
-    boundaries = result.lanes.boundaries
+    boundaries = believed(result.lanes)
     ego = (result.lanes.left, result.lanes.right)
     return [
         {
