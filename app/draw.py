@@ -61,7 +61,7 @@ class Painter:
     # -- lanes ------------------------------------------------------------------------------------------------
 
     def _lanes(self, picture: np.ndarray, lanes: Lanes, camera: Camera) -> None:
-        sure = believed(lanes)
+        sure = lanes.believed
         lines = {id(b): px for b, px in zip(sure, boundaries_px(sure, camera), strict=True)}
         if id(lanes.left) in lines and id(lanes.right) in lines:
             left, right = lines[id(lanes.left)], lines[id(lanes.right)]
@@ -152,11 +152,6 @@ class Painter:
         top = round(picture.shape[0] * 0.13)
         shade(picture, (left - pad, top, left + width_px + pad, top + size_px + 2 * pad), ALERT, 0.88)
         put_text(picture, text, (left, top + pad + round(size_px * 0.86)), size_px, WHITE, weight=700)
-
-
-def believed(lanes: Lanes) -> list[LaneBoundary]:
-    """The boundaries that are more than a guess."""
-    return [boundary for boundary in lanes.boundaries if boundary.score >= 0.5]
 
 
 def boundaries_px(boundaries: Sequence[LaneBoundary], camera: Camera) -> list[np.ndarray]:

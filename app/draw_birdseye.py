@@ -41,9 +41,7 @@ class BirdsEyePanel:
         """(h, w, 3) panel. ``trails``: (K, 2) vehicle metres of this frame, one a track; ``alert``: (N,) bool."""
         panel = self._ground(bgr_image, camera)
         self._rings(panel)
-        for boundary in result.lanes.boundaries:
-            if boundary.score < 0.5:
-                continue  # only a guess
+        for boundary in result.lanes.believed:
             self._boundary(panel, boundary, boundary in (result.lanes.left, result.lanes.right))
         for trail, class_id in zip(trails, result.tracks.class_id, strict=True):
             if len(trail) > 1 and ON_ROAD[class_id]:

@@ -66,6 +66,9 @@ class Detections(Rows):
         return cls(np.empty((0, 4)), np.empty(0), np.empty(0, np.int64))
 
 
+BELIEVED_SCORE = 0.5
+"""A lane boundary of a lower score is a guess: kept for the records, neither drawn nor followed."""
+
 LaneKind = Literal["solid", "dashed", "double", "unknown"]
 LaneColour = Literal["white", "yellow", "unknown"]
 
@@ -137,6 +140,11 @@ class Lanes:
     def boundaries(self) -> tuple[LaneBoundary, ...]:
         """All of them, the ego pair first."""
         return tuple(b for b in (self.left, self.right) if b is not None) + self.others
+
+    @property
+    def believed(self) -> tuple[LaneBoundary, ...]:
+        """Those that are more than a guess, the ego pair first."""
+        return tuple(b for b in self.boundaries if b.score >= BELIEVED_SCORE)
 
 
 class ObjectDetector(Protocol):

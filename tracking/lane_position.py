@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perception.types import LaneBoundary, Lanes
+from perception.types import BELIEVED_SCORE, LaneBoundary, Lanes
 
 DEFAULT_LANE_WIDTH_M = 3.5  # between the 3.25 m of town streets and the 3.75 m of motorways (RAA 2008, RASt 06)
-_MIN_SCORE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ def lane_positions(xy_m: np.ndarray, lanes: Lanes, *, path_curvature_pm: float =
         path_curvature_pm: 1/m of that path, yaw rate over speed, positive to the left.
     """
     x_m, y_m = xy_m[:, 0], xy_m[:, 1]
-    left, right = (b if b is not None and b.score >= _MIN_SCORE else None for b in (lanes.left, lanes.right))
+    left, right = (b if b is not None and b.score >= BELIEVED_SCORE else None for b in (lanes.left, lanes.right))
     width_m = lanes.width_m if np.isfinite(lanes.width_m) else DEFAULT_LANE_WIDTH_M
     source = "paint"
     if left is not None and right is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from app.draw import believed, boundaries_px
+from app.draw import boundaries_px
 from app.draw_birdseye import predictions
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE
 from app.record import Run
@@ -92,7 +92,7 @@ def _ellipse(cov_m2: np.ndarray) -> list[float] | None:
 
 
 def _lanes(result: FrameResult, camera: Camera) -> list[dict[str, Any]]:
-    boundaries = believed(result.lanes)
+    boundaries = result.lanes.believed
     ego = (result.lanes.left, result.lanes.right)
     return [
         {
