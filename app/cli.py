@@ -26,6 +26,8 @@ COMMANDS: dict[str, str] = {
     "ui": "app.commands.ui:ui",
     "bench": "app.commands.bench:bench",
     "calibrate chessboard": "app.commands.calibrate_chessboard:calibrate_chessboard",
+    "calibrate road": "app.commands.calibrate_road:calibrate_road",
+    "stereo": "app.commands.stereo:stereo",
     "calibrate fov": "app.commands.calibrate_fov:calibrate_fov",
     "eval detect": "app.commands.eval_detect:eval_detect",
     "eval distance": "app.commands.eval_distance:eval_distance",

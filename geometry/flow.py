@@ -27,7 +27,8 @@ _HELD_SIGMA_RAD = math.radians(0.2)
 _PRIOR_TURN_RAD = math.radians(3.0)  # of a turn within one frame: 75 degrees/s at 25 frames a second
 _MAX_GROWTH = 0.4  # a point this much farther from the focus was passed at 2.5 times the way travelled: hardly any is
 _ROAD_AHEAD_M = (3.0, 25.0)
-_ROAD_ASIDE_M = 4.0  # the ego lane and half its neighbours: beyond lie kerbs and verges
+_ROAD_ASIDE_M = 4.0  # the ego lane and half its neighbours
+_LANE_ASIDE_M = 2.0  # the ego lane: beyond may lie kerbs and barriers, whose height would pass for roll
 _MIN_ROAD_POINTS = 12
 
 
@@ -192,14 +193,16 @@ def _road_plane(
     growth = np.sum((now[on_road] - turned[on_road]) * away, axis=1) / radius**2
     design = np.concatenate([now[on_road], np.ones((on_road.sum(), 1))], axis=1)
     sigma = noise * math.sqrt(2.0) / radius
-    # Started from the median scale of the plane believed, so that a verge or a car does not tilt it.
+    # Started from the plane believed and the ego lane's points; those beyond join where they agree with these.
     believed = -camera.vehicle_from_camera_rotation[2]
-    plane = believed * float(np.median(growth / (design @ believed)))
-    weight = np.ones_like(growth)
+    lane = np.abs(xy[on_road, 1]) < _LANE_ASIDE_M
+    first = lane if lane.sum() >= _MIN_ROAD_POINTS else np.ones_like(lane)
+    plane = believed * float(np.median((growth / (design @ believed))[first]))
     for step in range(8):
         error = (growth - design @ plane) / sigma
-        scale = max(1.5, 1.4826 * float(np.median(np.abs(error))) * (4.0 if step < 3 else 1.5))
-        weight = 1.0 / (1.0 + (error / scale) ** 2) ** 2 / sigma**2
+        scale = max(1.5, 1.4826 * float(np.median(np.abs(error[first]))) * (4.0 if step < 3 else 1.5))
+        joined = first if step < 4 else np.ones_like(lane)
+        weight = joined * _weights(error, scale) / sigma**2
         information = (design * weight[:, None]).T @ design
         plane = np.linalg.solve(information + 1e-9 * np.eye(3), (design * weight[:, None]).T @ growth)
     length = float(np.linalg.norm(plane))

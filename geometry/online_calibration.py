@@ -35,6 +35,7 @@ class CalibrationConfig:
         good_sigma_rad, lost_sigma_rad: standard error of pitch and yaw below which the mount is calibrated, and above
             which it no longer is (hysteresis).
         moved_rad, moved_blocks: the newest blocks this far from the others mean that the mount has moved.
+        roll_doubt_rad: barriers and kerbs at one side tilt the road plane seen, however long one looks.
         max_mount_rad: farther from the prior than this is no road camera's mount.
         prior_sigma_rad: how sure the profile's pitch and yaw are; prior_roll_sigma_rad likewise; prior_height_sigma
             as a share of the height.
@@ -53,9 +54,10 @@ class CalibrationConfig:
     lost_sigma_rad: float = math.radians(0.4)
     moved_rad: float = math.radians(0.8)
     moved_blocks: int = 5
+    roll_doubt_rad: float = math.radians(0.7)
     max_mount_rad: float = math.radians(20.0)
     prior_sigma_rad: float = math.radians(1.5)
-    prior_roll_sigma_rad: float = math.radians(1.0)
+    prior_roll_sigma_rad: float = math.radians(0.5)
     prior_height_sigma: float = 0.1
     axle_to_camera_m: float = 1.5
     rest_s: float = 2.0
@@ -295,7 +297,8 @@ class OnlineCalibration:
         prior = np.array([camera.pitch_rad, camera.yaw_rad, camera.roll_rad, 0.0])
         prior_sigma = np.array([c.prior_sigma_rad, c.prior_sigma_rad, c.prior_roll_sigma_rad, c.prior_height_sigma])
         have = np.isfinite(measured.mean)
-        weight = np.where(have, np.where(have, measured.sigma, 1.0) ** -2.0, 0.0)
+        doubt = np.hypot(measured.sigma, [0.0, 0.0, c.roll_doubt_rad, 0.0])
+        weight = np.where(have, np.where(have, doubt, 1.0) ** -2.0, 0.0)
         total = prior_sigma**-2.0 + weight
         mean = (prior * prior_sigma**-2.0 + np.where(have, measured.mean, 0.0) * weight) / total
         return mean, total**-0.5

@@ -16,6 +16,7 @@ import numpy as np
 
 from geometry.camera import Camera
 from geometry.errors import InputError
+from geometry.flow import mount_from_heading
 from perception.lanes.family import search
 from perception.lanes.fit import find_candidates, fit_family
 from perception.lanes.ridge import find_crossings, marking_evidence
@@ -60,9 +61,16 @@ class FoundMount:
 
 
 def find_mount(
-    pictures: Sequence[np.ndarray], horizontal_fov_rad: float = GENERIC_FOV_RAD, lane_width_m: float = LANE_WIDTH_M
+    pictures: Sequence[np.ndarray],
+    horizontal_fov_rad: float = GENERIC_FOV_RAD,
+    lane_width_m: float = LANE_WIDTH_M,
+    *,
+    camera: Camera | None = None,
 ) -> FoundMount:
     """Camera of pictures (H, W, 3) uint8 of one size that show roads with lanes.
+
+    Args:
+        camera: lens and picture size where they are known; the field of view is used otherwise.
 
     Raises:
         InputError: pictures of different sizes, or too few lines or lanes in them.
@@ -72,11 +80,13 @@ def find_mount(
     if len(sizes) != 1:
         raise InputError(f"got pictures of {len(sizes)} sizes, need one or more of one size to find their camera")
     height_px, width_px = sizes.pop()
-    focal = 0.5 * width_px / math.tan(0.5 * horizontal_fov_rad)
-    cx, cy = 0.5 * (width_px - 1), 0.5 * (height_px - 1)
-    u, v = vanishing_point(pictures)
-    yaw, pitch = math.atan((u - cx) / focal), math.atan((cy - v) / focal)
-    camera = Camera(width_px, height_px, focal, focal, cx, cy, _START_HEIGHT_M, pitch, yaw, name="found from the road")
+    if camera is None:
+        focal = 0.5 * width_px / math.tan(0.5 * horizontal_fov_rad)
+        cx, cy = 0.5 * (width_px - 1), 0.5 * (height_px - 1)
+        camera = Camera(width_px, height_px, focal, focal, cx, cy, _START_HEIGHT_M, name="found from the road")
+    direction, _ = camera.normalised(np.array(vanishing_point(pictures)))
+    pitch, yaw = mount_from_heading(np.array([*direction, 1.0]), camera.roll_rad)
+    camera = camera.mounted(pitch_rad=pitch, yaw_rad=yaw)
     found = np.empty((0, 3))
     for _ in range(_ROUNDS):
         found = np.array([lane for lane in (_ego_lane(picture, camera) for picture in pictures) if lane])
