@@ -10,6 +10,7 @@ from torch import Tensor
 from geometry.boxes import aligned_giou, aligned_iou
 
 EPS = 1e-9
+OUTSIDE_COST = 100.0
 FALLBACK_QUALITY = 0.1
 """Least class target of an object whose cells all predict boxes that miss it: it must be learnt all the same."""
 
@@ -175,7 +176,7 @@ def assign_atss(truth: Truth, boxes_px: Tensor, cells: Cells, top: int = 9, anch
     spread = torch.where(near, (overlap - mean) ** 2, torch.zeros_like(overlap)).sum(1, keepdim=True) / (
         number - 1
     ).clamp_min(1)
-    chosen = near & mask & (overlap >= mean + spread.sqrt())
+    chosen = near & mask & (overlap >= mean + spread.sqrt() - 1e-6)
     chosen |= _nearest(mask, truth.xyxy_px, cells.points_px) & ~chosen.any(1, keepdim=True)
     row = _resolve(chosen, overlap, truth.image, batch)
     quality = _per_cell(pair_iou(truth, boxes_px, chosen), row)
@@ -183,16 +184,18 @@ def assign_atss(truth: Truth, boxes_px: Tensor, cells: Cells, top: int = 9, anch
 
 
 @torch.no_grad()
-def assign_one_to_one(truth: Truth, scores: Tensor, boxes_px: Tensor) -> Assignment:
-    """Hungarian matching (DETR, Carion et al. 2020): every object gets exactly one cell of its image.
+def assign_one_to_one(truth: Truth, scores: Tensor, boxes_px: Tensor, cells: Cells) -> Assignment:
+    """Hungarian matching (DETR, Carion et al. 2020): every object gets exactly one of its candidate cells.
 
-    The cost is 2 (1 - score) + 2 (1 - GIoU) + |corner differences| / image size; the class target is the IoU.
+    The cost is 2 (1 - score) + 2 (1 - GIoU) + |corner differences| / image size; the class target is the IoU. Cells
+    outside a box are dear: sides are never negative, so they could not learn it.
     """
     from scipy.optimize import linear_sum_assignment
 
     batch, count = scores.shape[:2]
     row = torch.full((batch, count), -1, dtype=torch.int64)
     extent = boxes_px.abs().amax().clamp_min(1.0)
+    mask = cells.candidates(truth.xyxy_px)
     for image in range(batch):
         mine = (truth.image == image).nonzero()[:, 0]
         if not len(mine):
@@ -201,12 +204,12 @@ def assign_one_to_one(truth: Truth, scores: Tensor, boxes_px: Tensor) -> Assignm
         predicted = boxes_px[image].repeat(len(mine), 1)
         giou = aligned_giou(wanted, predicted).reshape(len(mine), count)
         corners = (wanted - predicted).abs().sum(1).reshape(len(mine), count) / extent
-        cost = -2 * scores[image][:, truth.class_id[mine]].T - 2 * giou + corners
-        objects, cells = linear_sum_assignment(cost.float().cpu().numpy())
-        row[image, torch.from_numpy(cells)] = mine.cpu()[torch.from_numpy(objects)]
+        cost = -2 * scores[image][:, truth.class_id[mine]].T - 2 * giou + corners + OUTSIDE_COST * ~mask[mine]
+        objects, columns = linear_sum_assignment(cost.float().cpu().numpy())
+        row[image, torch.from_numpy(columns)] = mine.cpu()[torch.from_numpy(objects)]
     row = row.to(scores.device)
     quality = torch.zeros(batch, count, dtype=boxes_px.dtype, device=boxes_px.device)
-    images, cells = (row >= 0).nonzero(as_tuple=True)
-    iou = aligned_iou(truth.xyxy_px[row[images, cells]], boxes_px[images, cells])
-    quality[images, cells] = iou.clamp_min(FALLBACK_QUALITY)
+    images, columns = (row >= 0).nonzero(as_tuple=True)
+    iou = aligned_iou(truth.xyxy_px[row[images, columns]], boxes_px[images, columns])
+    quality[images, columns] = iou.clamp_min(FALLBACK_QUALITY)
     return Assignment(row, quality)

@@ -72,9 +72,9 @@ class LossParts:
 
 def _assign(raw: Raw, boxes_px: Tensor, truth: Truth, config: LossConfig, phase: str) -> Assignment:
     scores = raw.logits.detach().sigmoid()
-    if phase == "one_to_one":
-        return assign_one_to_one(truth, scores, boxes_px.detach())
     cells = Cells(raw.points_px, raw.strides_px, raw.distances.shape[-1] - 1)
+    if phase == "one_to_one":
+        return assign_one_to_one(truth, scores, boxes_px.detach(), cells)
     if phase == "atss":
         return assign_atss(truth, boxes_px.detach(), cells, config.tal.top)
     return assign_tal(truth, scores, boxes_px.detach(), cells, config.tal)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,11 +73,10 @@ def prepare(path: Path) -> Prepared:
     if _opset(model) < OPSET:
         model = onnx.version_converter.convert_version(model, OPSET)
     with TemporaryDirectory() as folder:
-        folded = Path(folder) / "folded.onnx"
-        logging.getLogger("root").setLevel(logging.ERROR)  # onnxruntime logs its advice there
-        whole = Path(folder) / "whole.onnx"
+        whole, folded = Path(folder) / "whole.onnx", Path(folder) / "folded.onnx"
         onnx.save(model, whole)
-        quant_pre_process(str(whole), str(folded), skip_symbolic_shape=True)
+        with _quiet():
+            quant_pre_process(str(whole), str(folded), skip_symbolic_shape=True)
         model = onnx.load(folded)
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, metadata)
@@ -86,6 +86,22 @@ def prepare(path: Path) -> Prepared:
     if not units:
         raise InputError(f"{path.name} has no layer with weights to quantise; give a float network")
     return Prepared(model, units, _tensors(model, {name for nodes in units.values() for name in nodes}))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """onnxruntime's advice to people who call it by hand goes to its own log and to Python's."""
+    import onnxruntime
+
+    logger = logging.getLogger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    onnxruntime.set_default_logger_severity(3)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(2)
+        logger.setLevel(before)
 
 
 def _opset(model: Any) -> int:

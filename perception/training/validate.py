@@ -47,6 +47,12 @@ def match(xyxy_px: np.ndarray, score: np.ndarray, truth_px: np.ndarray, threshol
     return hit
 
 
+def in_regions(xyxy_px: np.ndarray, regions_px: np.ndarray) -> np.ndarray:
+    """(N,) bool: boxes whose centre lies in one of the regions (M, 4)."""
+    centre = (xyxy_px[:, None, :2] + xyxy_px[:, None, 2:]) / 2
+    return ((centre >= regions_px[None, :, :2]) & (centre <= regions_px[None, :, 2:])).all(-1).any(1)
+
+
 class Tally:
     """Collects hits per class over pictures."""
 
@@ -57,10 +63,14 @@ class Tally:
         self.truths = dict.fromkeys(self.groups, 0)
 
     def add(self, xyxy_px: np.ndarray, score: np.ndarray, class_id: np.ndarray, labels: Labels) -> None:
+        """Detections of one picture; what finds nothing but lies in a region to ignore does not count."""
+        ignored = in_regions(xyxy_px, labels.ignore_xyxy_px)
         for name, members in self.groups.items():
             mine, theirs = np.isin(class_id, list(members)), np.isin(labels.class_id, list(members))
-            self.hits[name].append(match(xyxy_px[mine], score[mine], labels.xyxy_px[theirs]))
-            self.scores[name].append(score[mine])
+            hit = match(xyxy_px[mine], score[mine], labels.xyxy_px[theirs])
+            counts = hit | ~ignored[mine]
+            self.hits[name].append(hit[counts])
+            self.scores[name].append(score[mine][counts])
             self.truths[name] += int(theirs.sum())
 
     def ap50(self) -> dict[str, float]:
