@@ -88,7 +88,8 @@ def cell_grid(sizes: list[tuple[int, int]], like: Tensor) -> tuple[Tensor, Tenso
 def expected_distances(distances: Tensor) -> Tensor:
     """Mean of the distance distributions in strides: (..., 4, bins) logits -> (..., 4)."""
     steps = torch.arange(distances.shape[-1], dtype=distances.dtype, device=distances.device)
-    return distances.softmax(-1) @ steps
+    # not a matrix product: onnxruntime takes 8 ms for that one, half as long as for all convolutions together in 8 bits
+    return (distances.softmax(-1) * steps).sum(-1)
 
 
 def decode_boxes(distances: Tensor, points_px: Tensor, strides_px: Tensor) -> Tensor:
