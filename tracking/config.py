@@ -25,6 +25,7 @@ class TrackerConfig:
         evidence_offset, evidence_slope: what a detection adds to the log-odds of existence: offset + slope times the
             log-odds that it is real; between ``evidence_low`` and ``evidence_high``.
         raw_odds: weight of the score's own log-odds beside what the stream taught about it.
+        fade_s: evidence fades with this time constant: detections of the same thing are not independent.
         seen_share: probability that an object in view is detected in a frame, believed at first and then learned.
         hide_s, return_s, stay_s: mean times until an object gets hidden, until a hidden one is back in view, and
             until it leaves the scene.
@@ -50,6 +51,7 @@ class TrackerConfig:
     evidence_low: float = -2.0
     evidence_high: float = 4.0
     raw_odds: float = 0.1
+    fade_s: float = 0.7
     seen_share: float = 0.9
     hide_s: float = 5.0
     return_s: float = 1.0
@@ -82,16 +84,6 @@ _SHARES = frozenset(
     {"mahalanobis", "seen_share", "show", "hide", "show_unseen", "drop", "birth", "duplicate", "smooth"}
 )
 _POSITIVE = frozenset(
-    {
-        "acceleration",
-        "size_acceleration",
-        "noise",
-        "speed",
-        "size_speed",
-        "max_unseen_s",
-        "evidence_slope",
-        "hide_s",
-        "return_s",
-        "stay_s",
-    }
+    {"acceleration", "size_acceleration", "noise", "speed", "size_speed", "max_unseen_s", "fade_s", "birth_odds"}
+    | {"evidence_slope", "hide_s", "return_s", "stay_s"}
 )

@@ -27,6 +27,11 @@ def log_odds(score: np.ndarray) -> np.ndarray:
     return np.log(s / (1 - s))
 
 
+def sigmoid(odds: np.ndarray) -> np.ndarray:
+    """Probabilities of log-odds."""
+    return 1.0 / (1.0 + np.exp(-odds))
+
+
 class Presence:
     """Probabilities that a track's object is there to see (p), there but hidden (h), or gone or never real (the rest).
 
@@ -85,6 +90,8 @@ class Presence:
 class ScoreModel:
     """What scores of this detector are worth, learned from all detections so far.
 
+    ``usual`` is the mean log-odds that it gives to what is real.
+
     Args:
         decay: false alarms become e times rarer per this many units of log-odds. Measured at 2.0 on the clutter of two
             public detectors; the level is estimated, only this shape is given.
@@ -127,6 +134,7 @@ class ScoreModel:
         clutter = (low @ count) / unit * self._shape
         smooth = np.convolve(np.pad(count, 2, mode="edge"), [0.1, 0.2, 0.4, 0.2, 0.1], "valid")
         real = np.maximum(smooth - clutter, 0.0) + self._real
+        self.usual = float(real @ _MIDDLE / real.sum())
         clutter = np.minimum(clutter, smooth)  # where nothing was seen so far, the curve promised too much
         ratio = np.maximum.accumulate(real / np.maximum(clutter, 1e-6))  # a better score is never worth less
-        return np.clip(np.log(ratio), -4.0, 5.0)
+        return np.clip(np.log(np.maximum(ratio, 1e-6)), -4.0, 5.0)

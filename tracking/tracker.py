@@ -16,9 +16,9 @@ from geometry.errors import InputError
 from geometry.types import GroundPoints
 from perception.types import CLASSES, Detections
 from tracking.assign import Pairs, assign, candidate_pairs, pair_iou
-from tracking.classes import FADE, class_cost
+from tracking.classes import APART, FADE, class_cost
 from tracking.config import TrackerConfig
-from tracking.existence import Presence, ScoreModel, log_odds
+from tracking.existence import Presence, ScoreModel, log_odds, sigmoid
 from tracking.kalman import predict_axes, update_axes
 from tracking.motion import MetricFilter
 from tracking.report import tracks_from
@@ -34,6 +34,7 @@ from tracking.table import (
     PRESENT,
     PV,
     RATE,
+    REAL,
     SCORE,
     SEEN,
     VOTES,
@@ -46,6 +47,7 @@ from tracking.types import EgoMotion, Tracks
 
 _SMALLEST_PX = 1.0  # predicted boxes never shrink below
 _EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent: it counts in proportion
+_MATCH_RATIO = 20.0  # a detection where a track is expected is that much likelier with the object there than without
 _LONGEST_STEP_S = 1.0  # over a longer pause velocities say nothing any more
 _NOTHING = np.empty(0, np.int64)
 
@@ -120,6 +122,7 @@ class Tracker:
         Raises:
             InputError: time that runs back or is no number; boxes, scores or classes that are none.
         """
+        _check(detections)
         scene = _Scene(t_s, self._step_s(t_s), ranges, camera)
         seen = self._read(detections)
         self._move_on(scene, ego)
@@ -174,17 +177,17 @@ class Tracker:
         xyxy = detections.xyxy_px.astype(np.float64)
         score, class_id = detections.score.astype(np.float64), detections.class_id
         row = np.arange(len(xyxy))
+        size = xyxy[:, 2:] - xyxy[:, :2]
+        good = (size > 0).all(axis=1)
+        if not good.all():
+            row, xyxy, size, score, class_id = row[good], xyxy[good], size[good], score[good], class_id[good]
         if not len(row):
             return _Seen(row, xyxy, xyxy, xyxy, score, class_id, score)
-        _check(xyxy, score, class_id)
-        size = xyxy[:, 2:] - xyxy[:, :2]
-        if size.min() <= 0:
-            good = (size > 0).all(axis=1)
-            row, xyxy, size, score, class_id = row[good], xyxy[good], size[good], score[good], class_id[good]
         box = np.concatenate((xyxy[:, :2] + 0.5 * size, size), axis=1)
         odds = log_odds(score)
-        real = self._scores.read(odds) + config.raw_odds * (odds - 2.0)
-        evidence = config.evidence_offset + config.evidence_slope * real
+        worth = self._scores.read(odds)
+        evidence = config.evidence_offset + config.evidence_slope * worth
+        evidence += config.raw_odds * (odds - self._scores.usual)
         evidence = np.minimum(np.maximum(evidence, config.evidence_low), config.evidence_high)
         return _Seen(row, xyxy, box, self._spread(size, config.noise**2), score, class_id, evidence)
 
@@ -198,9 +201,9 @@ class Tracker:
         a, b = _corners(table.box, 0.5 + config.widen), _corners(seen.box, 0.5 + config.widen)
         i, j = pairs = candidate_pairs(a, b)
         iou = pair_iou(a[i], b[j])
-        np.maximum.at(overlap, j, iou)
-        gain = self._likeness(iou, pairs, seen) - config.least_likeness
-        gain = gain - class_cost(table.column(CLASS)[i].astype(np.int64), seen.class_id[j])
+        cost = class_cost(table.column(CLASS)[i].astype(np.int64), seen.class_id[j])
+        np.maximum.at(overlap, j, np.where(cost < APART, iou, 0.0))
+        gain = self._likeness(iou, pairs, seen) - config.least_likeness - cost
         chosen = assign(pairs, gain, shape)
         return i[chosen], j[chosen], overlap
 
@@ -221,9 +224,11 @@ class Tracker:
             return
         seen_t = table.data[rows, SEEN]
         self._presence.count(scene.t_s - seen_t[table.data[rows, BELIEVED] > 0], scene.dt_s)
-        share = min(scene.dt_s / _EVIDENCE_PERIOD_S, 1.0)
-        ratio = np.full(len(table), (1.0 - self._presence.seen_share) ** share)
-        ratio[rows] = np.exp(evidence * share)
+        real = table.column(REAL)
+        real *= math.exp(-scene.dt_s / self.config.fade_s)
+        real[rows] += evidence * min(scene.dt_s / _EVIDENCE_PERIOD_S, 1.0)
+        ratio = np.full(len(table), 1.0 - self._presence.seen_share)
+        ratio[rows] = _MATCH_RATIO
         self._presence.step(table.column(PRESENT), table.column(HIDDEN), ratio, scene.dt_s)
 
     def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: _Seen, scene: _Scene) -> None:
@@ -249,7 +254,8 @@ class Tracker:
 
     def _forget(self, t_s: float) -> None:
         table, config = self._table, self.config
-        alive = table.column(PRESENT) + table.column(HIDDEN)
+        real = sigmoid(table.column(REAL))
+        alive = real * (table.column(PRESENT) + table.column(HIDDEN))
         keep = (alive >= config.drop) & (table.column(SEEN) >= t_s - config.max_unseen_s)
         if not keep.all():
             table.keep(keep)
@@ -258,8 +264,8 @@ class Tracker:
 
     def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: _Seen, scene: _Scene) -> None:
         """Begin tracks from detections that belong to none."""
-        probability = 1.0 / (1.0 + np.exp(-seen.evidence) / self.config.birth_odds)
-        free = (probability >= self.config.birth) & (overlap < self.config.duplicate)
+        real = seen.evidence + math.log(self.config.birth_odds)
+        free = (sigmoid(real) >= self.config.birth) & (overlap < self.config.duplicate)
         free[taken] = False
         born = np.flatnonzero(free)
         if not len(born):
@@ -267,7 +273,8 @@ class Tracker:
         new = np.zeros((len(born), WIDTH))
         new[:, BOX], new[:, PP], new[:, XYXY] = seen.box[born], seen.noise[born], seen.xyxy[born]
         new[:, VV] = self._spread(seen.box[born, 2:], self._speed2)
-        new[:, PRESENT], new[:, SCORE], new[:, DETECTION] = probability[born], seen.score[born], seen.row[born]
+        new[:, REAL], new[:, SCORE], new[:, DETECTION] = real[born], seen.score[born], seen.row[born]
+        new[:, PRESENT] = 1.0 - 1e-6
         new[:, BORN] = new[:, SEEN] = scene.t_s
         new[:, ID] = np.arange(self._next_id, self._next_id + len(born))
         new[:, CLASS] = class_id = seen.class_id[born]
@@ -294,8 +301,11 @@ def _warped(box: np.ndarray, homography: np.ndarray) -> np.ndarray:
     return np.concatenate((0.5 * (low + high), high - low), axis=1)
 
 
-def _check(xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray) -> None:
-    if not math.isfinite(xyxy.sum()):
+def _check(detections: Detections) -> None:
+    if not len(detections):
+        return
+    xyxy, score, class_id = detections.xyxy_px, detections.score, detections.class_id
+    if not np.isfinite(xyxy).all():
         bad = int(np.flatnonzero(~np.isfinite(xyxy).all(axis=1))[0])
         raise InputError(f"box of detection {bad} is {xyxy[bad].tolist()}, must be finite pixels; look at the detector")
     if not (score.min() >= 0.0 and score.max() <= 1.0):

@@ -1,0 +1,84 @@
+"""What scores are worth, and the probability that an object is there."""
+
+import numpy as np
+import pytest
+
+from tracking.existence import Presence, ScoreModel, log_odds
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def taught(share_real: float, real_mean: float, *, seed: int = 0) -> tuple[ScoreModel, float]:
+    """A model that saw a stream of known make, and the true log-odds of a detection of middling score."""
+    rng = np.random.default_rng(seed)
+    model = ScoreModel()
+    decay, cut, at = 2.0, -0.85, 2.25
+    for _ in range(300):
+        real = rng.random(30) < share_real
+        odds = np.where(real, rng.normal(real_mean, 1.0, 30), cut + rng.exponential(decay, 30))
+        model.read(odds[odds > cut])
+    density_real = share_real * np.exp(-0.5 * (at - real_mean) ** 2) / np.sqrt(2 * np.pi)
+    density_false = (1 - share_real) * np.exp(-(at - cut) / decay) / decay
+    return model, float(np.log(density_real / density_false))
+
+
+@pytest.mark.parametrize(("share_real", "real_mean"), [(0.3, 3.0), (0.6, 2.0), (0.8, 2.5)])
+def test_the_worth_of_a_score_is_found_from_the_stream(share_real: float, real_mean: float) -> None:
+    model, truth = taught(share_real, real_mean)
+    assert model.read(np.array([2.25]))[0] == pytest.approx(truth, abs=0.6)
+
+
+def test_the_same_score_is_worth_more_from_a_cleaner_detector() -> None:
+    clean, _ = taught(0.95, 2.0)
+    dirty, _ = taught(0.2, 4.5)
+    assert clean.read(np.array([1.0]))[0] > dirty.read(np.array([1.0]))[0] + 2.0
+
+
+def test_a_better_score_is_never_worth_less_and_all_is_finite() -> None:
+    rng = np.random.default_rng(2)
+    model = ScoreModel()
+    grid = np.linspace(-12, 12, 200)
+    for _ in range(50):
+        model.read(log_odds(rng.beta(0.5, 0.5, 40)))
+        worth = np.array([model.read(np.array([g]))[0] for g in grid[::20]])
+        assert np.isfinite(worth).all()
+    assert (np.diff(model.read(grid)) >= -1e-12).all()
+
+
+def test_log_odds_are_finite_at_the_ends() -> None:
+    odds = log_odds(np.array([0.0, 0.5, 1.0]))
+    assert np.isfinite(odds).all() and odds[1] == 0.0 and odds[0] == pytest.approx(-odds[2])
+
+
+def test_presence_is_bayes_rule_on_three_states() -> None:
+    presence = Presence(hide_s=2.0, return_s=1.0, stay_s=5.0, seen_share=0.9)
+    state = np.array([0.6, 0.3, 0.1])  # in view, hidden, gone
+    dt, ratio = 0.1, 0.1
+    hide, back, leave = (1 - np.exp(-dt / mean) for mean in (2.0, 1.0, 5.0))
+    view = state[0] * (1 - hide) * (1 - leave) + state[1] * back
+    hidden = state[1] * (1 - leave) + state[0] * hide - state[1] * back
+    gone = 1.0 - view - hidden
+    total = view * ratio + hidden + gone
+    p, h = state[:1].copy(), state[1:2].copy()
+    presence.step(p, h, np.array([ratio]), dt)
+    assert p[0] == pytest.approx(view * ratio / total)
+    assert h[0] == pytest.approx(hidden / total)
+
+
+def test_probabilities_stay_probabilities() -> None:
+    rng = np.random.default_rng(3)
+    presence = Presence(2.0, 1.0, 5.0, 0.9)
+    p, h = rng.uniform(0, 1, 50), np.zeros(50)
+    for _ in range(2000):
+        presence.step(p, h, np.exp(rng.normal(0, 3, 50)), float(rng.choice([0.0, 0.03, 0.1, 1.0])))
+        assert (p >= 0).all() and (h >= -1e-12).all() and (p + h <= 1 + 1e-9).all()
+
+
+def test_detection_rate_is_learned_from_bridged_gaps() -> None:
+    rng = np.random.default_rng(4)
+    presence = Presence(2.0, 1.0, 5.0, 0.9)
+    for _ in range(400):
+        presence.count(0.1 * rng.geometric(0.7, 20), 0.1)  # seen 7 times in 10
+    assert presence.seen_share == pytest.approx(0.7, abs=0.03)
