@@ -78,7 +78,7 @@ def test_speed_and_yaw_rate_on_a_circle():
 def test_speeds_are_the_differences_of_positions(kind):
     scene = make_scene(kind, CAMERA, seed=5)
     h, checked = 0.01, 0
-    for t_s in (0.7, 3.3, 6.1):
+    for t_s in (0.7, 6.1):
         before, now, after = (scene.truth(t) for t in (t_s - h, t_s, t_s + h))
         for track_id in now.objects.track_id:
             moved = []
@@ -99,11 +99,11 @@ def test_speeds_are_the_differences_of_positions(kind):
     assert checked > 3
 
 
-@pytest.mark.parametrize("kind", ["curve", "lane_change", "mixed", "city"])
+@pytest.mark.parametrize("kind", ["curve", "lane_change", "city"])
 def test_ego_motion_integrates_to_the_pose(kind):
     scene = make_scene(kind, CAMERA, seed=2)
-    t = np.linspace(0.0, 9.0, 901)
-    truth = [scene.truth(float(v)) for v in t[::10]]
+    t = np.linspace(0.0, 9.0, 451)
+    truth = [scene.truth(float(v)) for v in t[::50]]
     dense = [scene.poses(float(v)) for v in t]
     speed = np.array([np.hypot(*p.velocity_mps[0]) for p in dense])
     rate = np.array([p.yaw_rate_radps[0] for p in dense])
@@ -112,8 +112,8 @@ def test_ego_motion_integrates_to_the_pose(kind):
     v = speed * np.exp(1j * heading)
     place = complex(*truth[0].pose_m_rad[:2]) + np.concatenate([[0], np.cumsum((v[1:] + v[:-1]) / 2 * dt)])
     for number, one in enumerate(truth):
-        assert one.pose_m_rad[2] == pytest.approx(heading[10 * number], abs=1e-3)
-        assert abs(complex(*one.pose_m_rad[:2]) - place[10 * number]) < 0.03
+        assert one.pose_m_rad[2] == pytest.approx(heading[50 * number], abs=1e-3)
+        assert abs(complex(*one.pose_m_rad[:2]) - place[50 * number]) < 0.03
 
 
 def test_distance_is_the_nearest_face_of_the_standing_car():
@@ -230,27 +230,26 @@ def test_wrong_requests_say_what_is_wrong(kind, options, words):
 
 
 @pytest.mark.parametrize(
-    "lens",
+    ("kind", "lens"),
     [
-        Distortion(),
-        Distortion("brown", (-0.25, 0.08, 0.001, -0.001, -0.01)),
-        Distortion("fisheye", (-0.02, 0.003, 0.0, 0.0)),
+        ("highway_cut_in", Distortion()),
+        ("city", Distortion("brown", (-0.25, 0.08, 0.001, -0.001, -0.01))),
+        ("highway_cut_in", Distortion("fisheye", (-0.02, 0.003, 0.0, 0.0))),
     ],
 )
-def test_boxes_are_those_of_the_rendered_masks(lens):
+def test_boxes_are_those_of_the_rendered_masks(kind, lens):
     from perception.synthetic.render import Renderer
 
     camera = replace(CAMERA, distortion=lens, roll_rad=0.02, fx_px=300.0, fy_px=300.0)
     worst, checked = 0.0, 0
-    for kind in ("highway_cut_in", "city", "curve"):
-        renderer = Renderer(make_scene(kind, camera, seed=3, noise=0.0))
-        for t_s in (0.3, 5.2):
-            picture = renderer.render(0, t_s, ids=True)
-            objects = picture.truth.objects
-            sides = objects.xyxy_px[:, 2:] - objects.xyxy_px[:, :2]
-            for row in np.flatnonzero((objects.occlusion == 0) & (sides.min(axis=1) > 3)):
-                y, x = np.nonzero(picture.ids == objects.track_id[row])
-                mask = np.array([x.min() - 0.5, y.min() - 0.5, x.max() + 0.5, y.max() + 0.5])
-                worst, checked = max(worst, float(np.abs(mask - objects.xyxy_px[row]).max())), checked + 1
-    assert checked > 15
+    renderer = Renderer(make_scene(kind, camera, seed=3, noise=0.0))
+    for t_s in (0.3, 2.7, 5.2):
+        picture = renderer.render(0, t_s, ids=True)
+        objects = picture.truth.objects
+        sides = objects.xyxy_px[:, 2:] - objects.xyxy_px[:, :2]
+        for row in np.flatnonzero((objects.occlusion == 0) & (sides.min(axis=1) > 3)):
+            y, x = np.nonzero(picture.ids == objects.track_id[row])
+            mask = np.array([x.min() - 0.5, y.min() - 0.5, x.max() + 0.5, y.max() + 0.5])
+            worst, checked = max(worst, float(np.abs(mask - objects.xyxy_px[row]).max())), checked + 1
+    assert checked > 8
     assert worst < 1.0

@@ -16,6 +16,7 @@ from perception.synthetic.view import View
 
 _SHIFT = 4
 _SHADOW_RANGE_M = 90.0
+_SHOULDER = 180.0  # grey level
 _CONTACT = ((0.38, 0.84), (0.24, 0.68), (0.10, 0.5))  # metres beyond the body, light that is left
 _ONE = 1 << _SHIFT
 _MAX_SPRITE_PX = 720.0  # of the enlarged drawing's longer side; nearer bodies are enlarged less
@@ -98,7 +99,8 @@ def shade(seen: Facing, surface: Surface, sun: np.ndarray, light: Light, open_sk
         retro = surface.lamp[seen.face] == Lamp.RETRO
         back = np.minimum(1.0, 4.0 * light.beam(middle[:, 0], middle[:, 1]) * towards)
         colour[retro] += (own * back[:, None] * 0.8)[retro]
-    return colour
+    # A camera's tone curve keeps some drawing in what is bright: white cars in the sun are not one flat patch.
+    return np.where(colour > _SHOULDER, _SHOULDER + 0.45 * (colour - _SHOULDER), colour)
 
 
 def light_lamps(colour: np.ndarray, seen: Facing, surface: Surface, signals: Signals, *, night: bool) -> list[Glow]:
