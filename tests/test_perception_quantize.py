@@ -128,14 +128,16 @@ def test_weights_are_per_channel_and_the_tail_stays_float(tmp_path: Path) -> Non
     assert "images" in quantised
 
 
-def test_attention_and_expectations_are_no_layers(tmp_path: Path) -> None:
-    """conv, softmax(x xT), softmax times a constant: only the convolution has weights that 8 bits are for."""
+@pytest.mark.parametrize("attention", [True, False])
+def test_attention_keeps_all_but_convolutions_in_float(tmp_path: Path, attention: bool) -> None:
+    """conv, linear, softmax(x xT) times bins. Without that product linear layers go to 8 bits, the bins never."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     nodes = [
         node("Conv", "images w", "c", kernel_shape=[1, 1]),
-        node("Reshape", "c shape", "x"),
+        node("Reshape", "c shape", "flat"),
+        node("MatMul", "flat linear", "x"),
         node("Transpose", "x", "t", perm=[0, 2, 1]),
-        node("MatMul", "x t", "similar"),
+        node("MatMul", "x t" if attention else "x square", "similar"),
         node("Softmax", "similar", "attention", axis=-1),
         node("MatMul", "attention bins", "scores"),
         node("Identity", "cells", "boxes"),
@@ -143,6 +145,8 @@ def test_attention_and_expectations_are_no_layers(tmp_path: Path) -> None:
     weights = {
         "w": np.ones((3, 3, 1, 1), np.float32),
         "shape": np.array([0, 0, -1]),
+        "linear": np.eye(64, dtype=np.float32),
+        "square": np.ones((64, 3), np.float32),
         "bins": np.arange(3, dtype=np.float32)[:, None],
         "cells": np.ones((1, 3, 4), np.float32),
     }
@@ -152,7 +156,8 @@ def test_attention_and_expectations_are_no_layers(tmp_path: Path) -> None:
     graph = helper.make_graph(nodes, "a", [info("images", kind, [1, 3, 8, 8])], outputs, constants)
     path = tmp_path / "attention.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    assert [name.split("_")[0] for name in prepare(path).units] == ["Conv"]
+    expected = ["Conv_c"] if attention else ["Conv_c", "MatMul_x", "MatMul_similar"]
+    assert list(prepare(path).units) == expected
 
 
 def test_sensitivity_names_the_layers_that_share_an_outlier(tmp_path: Path) -> None:

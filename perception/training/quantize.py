@@ -4,7 +4,8 @@ What is left in float from the start, and why (docs/quantisation.md has the meas
 
 - everything after the last weighted layer: box arithmetic in pixels, where one step of 8 bits is several pixels;
 - everything before the first one: normalisation of the picture;
-- attention (products of two activations, Softmax) and LayerNorm, whose activations have outliers.
+- in a network with attention, all but the convolutions: products of two activations, Softmax, LayerNorm and the
+  linear layers about them, whose activations have outlier channels.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import numpy as np
 from geometry.errors import InputError
 from perception.training.calibrate import Feeds, Ranges
 
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+WEIGHTED = CONVOLUTIONS | {"Gemm", "MatMul"}
 # Cheap between 8-bit layers, and each float one among them would cost two conversions.
 BETWEEN = frozenset(
     {"Relu", "Clip", "LeakyRelu", "Sigmoid", "Add", "Mul", "Concat", "MaxPool", "AveragePool", "GlobalAveragePool"}
@@ -122,7 +124,8 @@ def _units(model: Any) -> dict[str, tuple[str, ...]]:
     constants = {tensor.name for tensor in model.graph.initializer}
     constants |= {output for node in nodes if node.op_type == "Constant" for output in node.output}
     maker = {output: node for node in nodes for output in node.output}
-    weighted = [node for node in nodes if node.op_type in WEIGHTED and _is_layer(node, constants, maker)]
+    kinds = CONVOLUTIONS if _has_attention(nodes, constants) else WEIGHTED
+    weighted = [node for node in nodes if node.op_type in kinds and _is_layer(node, constants, maker)]
     number = {node.name: index for index, node in enumerate(weighted)}
     last: dict[str, int] = {}  # the last weighted layer before a tensor, in the file's order, which runs
     for node in nodes:
@@ -140,8 +143,14 @@ def _units(model: Any) -> dict[str, tuple[str, ...]]:
     return {name: tuple(members) for name, members in units.items()}
 
 
+def _has_attention(nodes: Sequence[Any], constants: set[str]) -> bool:
+    """Whether a softmax and a product of two activations are there."""
+    products = any(node.op_type == "MatMul" and not constants & set(node.input) for node in nodes)
+    return products and any(node.op_type == "Softmax" for node in nodes)
+
+
 def _is_layer(node: Any, constants: set[str], maker: dict[str, Any]) -> bool:
-    """Whether a node multiplies an activation with weights: not attention, nor the expectation over a softmax."""
+    """Whether a node multiplies an activation with weights, and is not the expectation over a softmax."""
     if not any(name in constants for name in node.input[1:2]):
         return False
     source = maker.get(node.input[0])
