@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch")
 
-import torch  # noqa: E402
+import torch
 
-from geometry.errors import InputError  # noqa: E402
-from perception.training.augment import (  # noqa: E402
+from geometry.errors import InputError
+from perception.training.augment import (
     PAD,
     AugmentConfig,
     Augmenter,
     clip_labels,
     move_boxes,
 )
-from perception.training.batches import BatchMaker, made_ahead  # noqa: E402
-from perception.training.data import (  # noqa: E402
+from perception.training.batches import BatchMaker, made_ahead
+from perception.training.data import (
     FrameSet,
     JoinedSet,
     Labels,
@@ -33,9 +33,9 @@ from perception.training.data import (  # noqa: E402
     load_annotations,
     pack,
 )
-from perception.training.device import DeviceBatchMaker, distort  # noqa: E402
-from perception.training.photometric import STEPS, PhotometricConfig  # noqa: E402
-from perception.types import CLASS_ID  # noqa: E402
+from perception.training.device import DeviceBatchMaker, distort
+from perception.training.photometric import STEPS, PhotometricConfig
+from perception.types import CLASS_ID
 
 PLAIN = PhotometricConfig(0, 0, 0, 0, 0, 0)
 GREEN = (0, 255, 0)

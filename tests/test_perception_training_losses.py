@@ -141,5 +141,5 @@ def test_regions_to_ignore_carry_no_loss_of_background():
     assert detection_loss(raw_of(logits, distances), ignored, LossConfig(), "tal").total == 0.0
     half = a_truth(**empty, ignore_xyxy_px=everywhere / 2, ignore_image=torch.tensor([0]))
     share = detection_loss(raw_of(logits, distances), half, LossConfig(), "tal").total / plain.total
-    # 4 of 16 cells at stride 8 and 1 of 4 at stride 16 lie in a quarter of the picture; stride 32's centre on its corner
+    # a quarter of the picture holds 4 of 16 cells at stride 8, 1 of 4 at 16, and on its corner the one at 32
     assert share.item() == pytest.approx(1 - 6 / 21, rel=1e-5)
