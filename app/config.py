@@ -85,7 +85,7 @@ class VideoSettings(_Section):
     crf: Annotated[int, Field(ge=0, le=51)] = 23
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "veryfast"
     birdseye: bool = True
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
 
 
 class Settings(_Section):

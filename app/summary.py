@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +63,7 @@ class RunSummary:
         """The same as plain values for JSON."""
         values = asdict(self) | {"fps": round(self.fps, 2), "wall_s": round(self.wall_s, 3)}
         values["stage_ms"] = {name: round(ms, 3) for name, ms in self.stage_ms.items()}
+        values["files"] = {name: Path(path).name for name, path in self.files.items()}  # folders move
         values["events"] = [_plain_event(event) for event in self.events]
         return values
 

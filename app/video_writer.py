@@ -36,7 +36,7 @@ class VideoWriter:
         rate: nominal pictures a second, a hint to the encoder; the times given with the pictures count.
         crf: constant rate factor of x264: 18 looks lossless, 23 is its default, 28 is small.
         preset: x264's, from ultrafast to veryslow.
-        threads: of the encoder; 0 lets it choose.
+        threads: of the encoder; the file depends on it in its last bits, so it does not follow the machine.
 
     Raises:
         InputError: the file cannot be made or written (no folder, no right, no space).
@@ -50,7 +50,7 @@ class VideoWriter:
         *,
         crf: int = 23,
         preset: str = "veryfast",
-        threads: int = 0,
+        threads: int = 2,
     ) -> None:
         import av
 
@@ -68,7 +68,7 @@ class VideoWriter:
         stream.width = self._width + self._width % 2
         stream.height = self._height + self._height % 2
         stream.pix_fmt = "yuv420p"
-        stream.options = {"preset": preset, "crf": str(crf), "threads": str(threads or "auto")}
+        stream.options = {"preset": preset, "crf": str(crf), "threads": str(threads)}
         context = stream.codec_context
         context.time_base = TIME_BASE
         context.gop_size = max(1, round(KEY_FRAME_EVERY_S * rate))
@@ -86,6 +86,7 @@ class VideoWriter:
             bgr = cv2.copyMakeBorder(bgr, 0, self._height % 2, 0, self._width % 2, cv2.BORDER_REPLICATE)
         picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24")
         picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, threads=1)
+        picture = av.VideoFrame.from_numpy_buffer(_without_padding(picture), format="yuv420p")
         picture.pts = self._last_pts = max(self._last_pts + 1, round(t_s / TIME_BASE))
         picture.time_base = TIME_BASE
         try:
@@ -138,3 +139,16 @@ class VideoWriter:
             self.close()
         except InputError:
             return  # the error that is already on its way says why
+
+
+def _without_padding(picture: Any) -> np.ndarray:
+    """The planes of a yuv420p frame as (3 h / 2, w) in one piece, with zeros behind.
+
+    Encoders read a little past rows and planes. What lies there in a frame of FFmpeg's own differs from run to run,
+    and equal pictures would become unequal files.
+    """
+    planes = picture.to_ndarray()
+    rows, columns = planes.shape
+    roomy = np.zeros((rows + 1 + 4096 // columns, columns), np.uint8)
+    roomy[:rows] = planes
+    return roomy[:rows]

@@ -1,0 +1,122 @@
+"""One clip of a batch: worked on in a folder of its own that gets its name when all is in it.
+
+out/NAME/            annotated.mp4 results.jsonl settings.toml summary.json done.json
+out/.partial/NAME/   the same while it is being written
+out/.failed/NAME.json   why the last try failed
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from app.batch_plan import ClipJob, key_of
+from app.config import Settings
+from app.runner import SUMMARY, Job, OnProgress, run_clip, write_whole
+from geometry.errors import InputError
+from perception.types import ObjectDetector
+
+MARKER = "done.json"
+PARTIAL = ".partial"
+FAILED = ".failed"
+
+Status = Literal["done", "skipped", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class ClipOutcome:
+    """What became of a clip; ``summary`` as summary.json has it, empty where there is none."""
+
+    job: ClipJob
+    status: Status
+    reason: str
+    summary: dict[str, Any]
+
+
+def is_done(out: Path, job: ClipJob, key: dict[str, Any]) -> bool:
+    """Whether the clip's folder holds the results of just this clip, these settings, model and version."""
+    try:
+        marker = json.loads((out / job.name / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(marker.get("key") == key)
+
+
+def summary_of(out: Path, job: ClipJob) -> dict[str, Any]:
+    """The summary in a clip's folder, empty where it cannot be read."""
+    try:
+        return dict(json.loads((out / job.name / SUMMARY).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def failures(out: Path) -> dict[str, str]:
+    """Names and reasons of the clips that failed when they were last tried."""
+    found = {}
+    for path in sorted((out / FAILED).glob("*.json")):
+        try:
+            found[path.stem] = str(json.loads(path.read_text(encoding="utf-8"))["reason"])
+        except (OSError, ValueError, KeyError):
+            found[path.stem] = "unknown"
+    return found
+
+
+def do_clip(
+    job: ClipJob,
+    out: Path,
+    base: Settings,
+    detector: ObjectDetector,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> ClipOutcome:
+    """Runs a clip into ``out/NAME``; faults of the clip become a failed outcome, with the reason.
+
+    Whatever an earlier try left half-written under this name is thrown away first.
+    """
+    work = out / PARTIAL / job.name
+    try:
+        settings = job.settings(base)
+        key = key_of(job.clip, settings, detector.description.get("sha256", ""))
+        if work.exists():
+            shutil.rmtree(work)
+        work.mkdir(parents=True)
+        summary = run_clip(
+            job.clip, work, settings, on_progress=on_progress, should_stop=should_stop, job=Job(detector=detector)
+        )
+        if summary.state == "stopped":
+            shutil.rmtree(work, ignore_errors=True)
+            return ClipOutcome(job, "stopped", "stopped by a person", {})
+        write_whole(work / MARKER, json.dumps({"key": key}, indent=1, sort_keys=True) + "\n")
+        _publish(work, out / job.name)
+        (out / FAILED / f"{job.name}.json").unlink(missing_ok=True)
+    except (InputError, OSError, ValueError, ArithmeticError, RuntimeError) as error:
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        shutil.rmtree(work, ignore_errors=True)
+        return failed(out, job, " ".join(reason.split()))
+    return ClipOutcome(job, "done", "", summary_of(out, job))
+
+
+def failed(out: Path, job: ClipJob, reason: str) -> ClipOutcome:
+    """Notes a failure beside the results, so that failures can be retried alone."""
+    try:
+        (out / FAILED).mkdir(parents=True, exist_ok=True)
+        write_whole(out / FAILED / f"{job.name}.json", json.dumps({"clip": job.clip, "reason": reason}) + "\n")
+    except (OSError, InputError) as error:
+        reason = f"{reason} (and it could not be noted: {error})"
+    return ClipOutcome(job, "failed", reason, {})
+
+
+def _publish(work: Path, final: Path) -> None:
+    """Gives the finished folder its final name; results of other settings that lie there make way first."""
+    old = work.with_name(f"{work.name}.old")
+    if old.exists():
+        shutil.rmtree(old)
+    if final.exists():
+        final.rename(old)
+    work.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
