@@ -17,7 +17,9 @@ _DOUBLE_M = (0.12, 0.45)  # between the middles of a double line's halves
 _DOUBLE_SHARE = 0.45
 _YELLOW = 0.18  # paint's red-to-blue logarithm above its surroundings': yellow paint has 0.3 to 0.9, white about 0
 _MIN_TINT_SLICES = 12
-_EVIDENCE_SCALE = 0.07  # mean evidence at which a boundary is as likely as not; rendered and real roads, docs/lanes.md
+# Mean evidence at which a boundary is as likely as not, and how sharply that turns: painted lines and raised markers of
+# labelled and rendered roads have over 0.16 in 95 %, kerbs, cracks and house fronts under 0.15 in 90 % (docs/lanes.md).
+_EVEN_EVIDENCE, _SHARPNESS = 0.15, 3.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,11 @@ def describe(crossings: Crossings, fit: FamilyFit, k: int, seen: np.ndarray, x_m
     measure = np.sqrt(np.minimum(x_m, 40.0))
     evidence = np.bincount(mine.row, mine.weight**2, len(x_m))
     mean = float((np.minimum(evidence, 1.0) * measure).sum() / max((seen * measure).sum(), 0.25 * measure.sum()))
-    return Look(kind, colour, (float(x.min()), float(x.max())), 1 - math.exp(-math.log(2) * mean / _EVIDENCE_SCALE))
+    return Look(kind, colour, (float(x.min()), float(x.max())), _score(mean))
+
+
+def _score(evidence: float) -> float:
+    return 1 / (1 + (_EVEN_EVIDENCE / max(evidence, 1e-6)) ** _SHARPNESS)
 
 
 def road_tint(yellow: np.ndarray, column: np.ndarray, seen: np.ndarray) -> float:

@@ -39,7 +39,7 @@ class LaneConfig:
         neighbours: how many boundaries beyond the ego pair are sought on each side.
     """
 
-    min_score: float = 0.25
+    min_score: float = 0.2
     neighbours: int = 1
 
 

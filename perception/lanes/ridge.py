@@ -25,6 +25,7 @@ _LOG = np.log(np.arange(256, dtype=np.float32) + _LOG_OFFSET)
 _NARROW_REACH_M, _WIDE_REACH_M, _MARKER_REACH_M = 0.18, 0.30, 0.24
 _REACH_PX = 1.5  # the same in picture pixels, where those are wider: what the lens blurs
 _YELLOW_GAIN = 0.7  # the red-to-blue contrast is noisier than the brightness
+_MARKER_FAR_M = 50.0  # beyond, the run spans metres of road and smears bends
 _PAINT_RUN, _MARKER_RUN = 3, 9  # slices that are averaged along the road
 _MIN_PAINT, _MIN_MARKER = 0.03, 0.006  # natural logarithm: fainter contrast a person does not see either
 _SATURATION = 6.0  # in units of the slice's own unrest: stronger is not more certain
@@ -86,6 +87,7 @@ def marking_evidence(view: np.ndarray, grid: SliceGrid) -> Evidence:
     change = np.zeros_like(narrow)
     change[2:-2] = np.maximum(np.abs(narrow[3:-1] - narrow[1:-3]), np.abs(narrow[4:] - narrow[:-4]))
     marker = cv2.blur(_two_sided(change, grid, _MARKER_REACH_M), (1, _MARKER_RUN))
+    marker[grid.x_m > _MARKER_FAR_M] = 0.0
     painted, marked = _in_unrest(paint, _MIN_PAINT), _in_unrest(marker, _MIN_MARKER)
     return Evidence(np.maximum(painted, marked), painted, yellow)
 
