@@ -129,9 +129,17 @@ def _create(path: Path, kind: str, index: int, threads: int | None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     gpu: dict[str, dict[str, Any]] = {
         "CUDAExecutionProvider": {"device_id": index},
-        "TensorrtExecutionProvider": {"device_id": index, "trt_fp16_enable": True},
+        # An engine takes minutes to build, so it is kept.
+        "TensorrtExecutionProvider": {
+            "device_id": index,
+            "trt_fp16_enable": True,
+            "trt_engine_cache_enable": True,
+            "trt_engine_cache_path": str(Path.home() / ".cache" / "roadlens" / "tensorrt"),
+        },
     }
     names = _ONNX_PROVIDERS[kind]
+    if kind != "cpu" and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # CUDA's libraries may lie in Python packages, where the loader does not look
     try:
         return onnxruntime.InferenceSession(
             path, sess_options=options, providers=names, provider_options=[gpu.get(name, {}) for name in names]
