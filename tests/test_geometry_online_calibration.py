@@ -168,7 +168,7 @@ def test_states_and_progress() -> None:
 
 def test_gates_keep_bad_driving_out() -> None:
     """Standing, turning or blind, nothing is learned; the camera stays the profile's."""
-    for speed, yaw_rate, sigma_deg in ((1.0, 0.0, 0.1), (15.0, 10 * DEGREE, 0.1), (15.0, 0.0, 3.0)):
+    for speed, yaw_rate, sigma_deg in ((1.0, 0.0, 0.1), (15.0, 25 * DEGREE, 0.1), (15.0, 0.0, 3.0)):
         calibration = OnlineCalibration(PROFILE)
         rng = np.random.default_rng(0)
         for k in range(200):
@@ -178,6 +178,18 @@ def test_gates_keep_bad_driving_out() -> None:
         assert calibration.report().pitch_rad == PROFILE.pitch_rad
     calibration.step(21.0)
     assert calibration.state == "uncalibrated"
+
+
+def test_bends_teach_pitch_but_not_yaw() -> None:
+    calibration = OnlineCalibration(PROFILE)
+    rng = np.random.default_rng(0)
+    for k in range(200):
+        turn = np.array([0.0, 0.0, 10 * DEGREE / RATE_HZ])
+        calibration.step(k / RATE_HZ, flow=measured(rng, TRUE, 0.0, turn, 15.0), speed_mps=15.0)
+    report = calibration.report()
+    assert report.state == "calibrating"
+    assert report.pitch_rad == pytest.approx(TRUE.pitch_rad, abs=0.1 * DEGREE)
+    assert report.yaw_rad == PROFILE.yaw_rad
 
 
 def test_height_from_a_given_speed_and_from_a_known_lane_width() -> None:
