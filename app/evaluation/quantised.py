@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from perception.training.calibrate import Feeds, Ranges
     from perception.training.quantize import Prepared
 
-METHODS = ("minmax", "entropy", "percentile-99.9", "percentile-99.99", "percentile-99.999")
+METHODS = ("minmax", "entropy", "percentile-99.99")
 FLOAT = "float32"
 SENSITIVITY_FRAMES = 4
 LATENCY_PICTURES = 15
