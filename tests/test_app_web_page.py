@@ -163,3 +163,18 @@ def test_the_table_has_closing_speeds_and_sigmas() -> None:
     assert row["closing speed, m/s"] == pytest.approx(2.0)
     assert row["time to collision, s"] is None
     assert track_table(()).empty
+
+
+def test_the_wizard_shows_the_mount_and_hands_out_the_profile(store: JobStore, tmp_path: Path) -> None:
+    """The first sample, its grid and its view from above; a height that is typed in reaches the profile."""
+
+    def script() -> None:
+        from app.web.calibrate import place
+
+        place()
+
+    test = AppTest.from_function(script, default_timeout=60).run()
+    assert not test.exception and not test.error
+    assert [m.label for m in test.metric][:2] == ["Pitch, nose down", "Yaw, to the left"]
+    next(n for n in test.number_input if n.label.startswith("Height")).set_value(1.72).run()
+    assert next(m for m in test.metric if m.label == "Height").value == "1.72 m"
