@@ -2,8 +2,9 @@
 
     python tests/benchmarks/bench_training.py [--threads 2] [--rounds 5] [--batch 16]
 
-Every variant takes one step per round on the same random batch, so that a busy machine slows all of them alike; the smallest
-time of the rounds counts. Prints one line a variant: pictures a second, and its time over that of ``folded bfloat16``.
+Every variant takes one step per round on the same random batch, so that a busy machine slows all of them alike; the
+smallest time of the rounds counts. Prints one line a variant: pictures a second, and its time over that of ``folded
+bfloat16``.
 """
 
 from __future__ import annotations
