@@ -11,7 +11,11 @@ from perception.lanes.fit import FamilyFit
 from perception.lanes.ridge import Crossings
 from perception.types import LaneColour, LaneKind
 
-_KIND_NEAR_M, _KIND_FAR_M, _CELL_M = 4.0, 34.0, 1.0  # farther away the gaps of a dashed line are one picture row
+_KIND_NEAR_M, _KIND_FAR_M, _CELLS = (
+    4.0,
+    34.0,
+    30,
+)  # cells of a metre; farther away the gaps of a dashed line are one picture row
 _SOLID_SHARE, _DASHED_SHARE = 0.8, 0.12  # of the cells seen; the paint of dashed lines is 0.25 to 0.5 of their period
 _DOUBLE_M = (0.12, 0.45)  # between the middles of a double line's halves
 _DOUBLE_SHARE = 0.45
@@ -38,19 +42,19 @@ def describe(crossings: Crossings, fit: FamilyFit, k: int, seen: np.ndarray, x_m
     Args:
         seen: (S,) bool: slices where this boundary lies in the picture and uncovered; x_m: (S,) their distances.
     """
-    mine = crossings[fit.member == k]
-    if len(mine) == 0:
+    rows = np.flatnonzero(fit.member == k)
+    if len(rows) == 0:
         return None
+    mine = crossings[rows]
     x = mine.xy_m[:, 0]
-    cells = np.arange(_KIND_NEAR_M, _KIND_FAR_M + _CELL_M, _CELL_M)
     strong = mine.weight > 0.3
-    hit = np.histogram(x[strong], cells)[0] > 0
-    visible = np.histogram(x_m[seen], cells)[0] > 0
+    hit = _cells(x[strong])
+    visible = _cells(x_m[seen])
     share = float((hit & visible).sum() / max(visible.sum(), 1))
     kind: LaneKind = "unknown"
     if visible.sum() >= 8:
         kind = "solid" if share > _SOLID_SHARE else "dashed" if share > _DASHED_SHARE else "unknown"
-        if kind == "solid" and _is_double(mine, fit.residual_m[fit.member == k]):
+        if kind == "solid" and _is_double(mine, fit.residual_m[rows]):
             kind = "double"
     colour: LaneColour = "unknown"
     if strong.sum() >= 5:
@@ -59,6 +63,12 @@ def describe(crossings: Crossings, fit: FamilyFit, k: int, seen: np.ndarray, x_m
     evidence = np.bincount(mine.row, mine.weight**2, len(x_m))
     mean = float((np.minimum(evidence, 1.0) * measure).sum() / max((seen * measure).sum(), 0.25 * measure.sum()))
     return Look(kind, colour, (float(x.min()), float(x.max())), _score(mean))
+
+
+def _cells(x_m: np.ndarray) -> np.ndarray:
+    """(C,) bool: metres of the range where the kind is judged that hold any of x_m."""
+    inside = x_m[(x_m >= _KIND_NEAR_M) & (x_m < _KIND_FAR_M)]
+    return np.bincount((inside - _KIND_NEAR_M).astype(int), minlength=_CELLS) > 0
 
 
 def _score(evidence: float) -> float:

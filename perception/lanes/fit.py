@@ -19,7 +19,8 @@ _MAX_CANDIDATES = 24
 _PRIOR_SIGMA = np.array([0.04, 1e-3, 4e-6, 4e-3])
 _OWN_SIGMA = np.array([0.01, 1.5e-4, 3e-6])
 _CORRELATED = 9.0  # neighbouring slices see the same paint: so many count as one
-_ITERATIONS = 5
+_ITERATIONS, _OWN_ITERATIONS = 4, 2
+_SLACK_M = 0.5  # how far the searched shape may be off where crossings are first sorted out
 _CAUCHY = 2.0
 
 
@@ -88,51 +89,56 @@ def fit_family(crossings: Crossings, shape: Shape, base_m: np.ndarray) -> Family
     """
     prior = np.array([shape.heading, shape.bend, shape.twist, shape.spread])
     common, base = prior.copy(), np.asarray(base_m, float).copy()
-    x, y = crossings.xy_m.T
+    near = np.flatnonzero(assign(crossings.xy_m, crossings.sigma_m + _SLACK_M, common, base) >= 0)
+    xy, sigma, trust = crossings.xy_m[near], crossings.sigma_m[near], crossings.weight[near] / _CORRELATED
+    x, y = xy.T
     powers = np.stack([x, x * x, x**3], axis=-1)
     information = np.zeros((4 + len(base),) * 2)
     member = np.full(len(x), -1)
+    one_of = np.eye(len(base))
     for _ in range(_ITERATIONS):
-        member = assign(crossings, common, base)
-        rows = member >= 0
-        k = member[rows]
-        design = np.zeros((len(k), 4 + len(base)))
-        design[:, :3] = powers[rows]
-        design[:, 3] = base[k] * x[rows]
-        design[np.arange(len(k)), 4 + k] = 1 + common[3] * x[rows]
-        rest = y[rows] - powers[rows] @ common[:3] - base[k] * (1 + common[3] * x[rows])
-        weight = _cauchy(rest, crossings.sigma_m[rows]) * crossings.weight[rows] / _CORRELATED
+        member = assign(xy, sigma, common, base)
+        rows = np.flatnonzero(member >= 0)
+        k, at, scale = member[rows], powers[rows], 1 + common[3] * x[rows]
+        design = np.column_stack([at, base[k] * x[rows], one_of[k] * scale[:, None]])
+        rest = y[rows] - at @ common[:3] - base[k] * scale
+        weight = _cauchy(rest, sigma[rows]) * trust[rows]
         information = design.T @ (design * weight[:, None])
         gradient = design.T @ (weight * rest)
-        information[np.arange(4), np.arange(4)] += 1 / _PRIOR_SIGMA**2
+        information[np.diag_indices(len(information))] += np.r_[1 / _PRIOR_SIGMA**2, np.full(len(base), 1 / 0.5**2)]
         gradient[:4] += (prior - common) / _PRIOR_SIGMA**2
-        information[np.arange(4, len(information)), np.arange(4, len(information))] += 1 / 0.5**2
         step = np.linalg.solve(information, gradient)
         common, base = common + step[:4], base + step[4:]
-    shared = Shape(common[0], common[1], common[3], common[2])
-    cov = np.linalg.inv(information)
-    return _own_shapes(crossings, shared, base, cov, member)
+    shared = Shape(*(float(common[i]) for i in (0, 1, 3, 2)))
+    coeff, covs, rest = _own_shapes((x, y, sigma, trust), shared, base, np.linalg.inv(information), member)
+    all_member, all_rest = np.full(len(crossings), -1), np.full(len(crossings), np.nan)
+    all_member[near], all_rest[near] = member, rest
+    return FamilyFit(shared, coeff, covs, all_member, all_rest)
 
 
-def assign(crossings: Crossings, common: np.ndarray, base_m: np.ndarray) -> np.ndarray:
-    """(N,) index of the nearest curve of the family within the corridor, -1 for none."""
-    x, y = crossings.xy_m.T
+def assign(xy_m: np.ndarray, sigma_m: np.ndarray, common: np.ndarray, base_m: np.ndarray) -> np.ndarray:
+    """(N,) index of the curve of the family nearest to points (N, 2) within the corridor, -1 for none."""
+    x, y = xy_m.T
     middle = x * (common[0] + x * (common[1] + x * common[2]))
-    distance = np.abs(y[:, None] - middle[:, None] - base_m * (1 + common[3] * x)[:, None])
-    nearest = np.argmin(distance, axis=1)
-    near = distance[np.arange(len(x)), nearest] < _CORRIDOR_M + 2 * crossings.sigma_m
-    return np.where(near, nearest, -1)
+    distance = np.abs((y - middle)[None, :] - base_m[:, None] * (1 + common[3] * x))
+    nearest = np.argmin(distance, axis=0)
+    return np.where(distance.min(axis=0) < _CORRIDOR_M + 2 * sigma_m, nearest, -1)
 
 
 def _cauchy(rest_m: np.ndarray, sigma_m: np.ndarray) -> np.ndarray:
     return 1 / (sigma_m**2 * (1 + (rest_m / (_CAUCHY * sigma_m)) ** 2))
 
 
-def _own_shapes(crossings: Crossings, shape: Shape, base: np.ndarray, cov: np.ndarray, member: np.ndarray) -> FamilyFit:
-    """Each boundary on its own, held by what the family says of it."""
+def _own_shapes(
+    points: tuple[np.ndarray, ...], shape: Shape, base: np.ndarray, cov: np.ndarray, member: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each boundary on its own, held by what the family says of it: (K, 4), (K, 4, 4) and the rests (N,).
+
+    ``points``: x, y, sigma and trust of the crossings, (N,) each.
+    """
     count = len(base)
     coeff, covs = np.zeros((count, 4)), np.zeros((count, 4, 4))
-    residual = np.full(len(member), np.nan)
+    rest = np.full(len(member), np.nan)
     for k in range(count):
         jacobian = np.zeros((4, 4 + count))
         jacobian[0, 4 + k] = 1
@@ -140,22 +146,24 @@ def _own_shapes(crossings: Crossings, shape: Shape, base: np.ndarray, cov: np.nd
         jacobian[[2, 3], [1, 2]] = 1
         start = np.array([base[k], shape.heading + base[k] * shape.spread, shape.bend, shape.twist])
         held = jacobian @ cov @ jacobian.T + np.diag([0.05, *_OWN_SIGMA]) ** 2
-        rows = member == k
-        coeff[k], covs[k] = _refine(crossings[rows], start, held)
-        x, y = crossings.xy_m[rows].T
-        residual[rows] = y - np.polynomial.polynomial.polyval(x, coeff[k])
-    return FamilyFit(shape, coeff, covs, member, residual)
+        rows = np.flatnonzero(member == k)
+        x, y, sigma, trust = (values[rows] for values in points)
+        coeff[k], covs[k] = _refine(x, y, sigma, trust, (start, held))
+        rest[rows] = y - np.polynomial.polynomial.polyval(x, coeff[k])
+    return coeff, covs, rest
 
 
-def _refine(crossings: Crossings, start: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cubic through crossings with a Gaussian prior: coefficients (4,) and covariance (4, 4)."""
-    x, y = crossings.xy_m.T
+def _refine(
+    x: np.ndarray, y: np.ndarray, sigma: np.ndarray, trust: np.ndarray, held: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cubic through crossings (N,) with a Gaussian prior (mean, covariance): coefficients (4,), covariance (4, 4)."""
+    start, cov = held
     design = np.stack([np.ones_like(x), x, x * x, x**3], axis=-1)
     prior = np.linalg.inv(cov)
     coeff, information = start.copy(), prior
-    for _ in range(3):
+    for _ in range(_OWN_ITERATIONS):
         rest = y - design @ coeff
-        weight = _cauchy(rest, crossings.sigma_m) * crossings.weight / _CORRELATED
+        weight = _cauchy(rest, sigma) * trust
         information = prior + design.T @ (design * weight[:, None])
         coeff = coeff + np.linalg.solve(information, design.T @ (weight * rest) + prior @ (start - coeff))
     return coeff, np.linalg.inv(information)

@@ -15,7 +15,7 @@ from perception.lanes.select import pick_lanes
 from perception.lanes.slices import HALF_WIDTH_M, STEP_M, SliceGrid
 
 _SPAN_M = 9.0
-_BASES = 60  # places across the span where it is worked out how much of a boundary can be seen
+_BASES = 24  # places across the span where it is worked out how much of a boundary can be seen
 _COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
 _MIN_CROSSINGS = 10
 _BELIEF_SIGMA_M, _BELIEF_EVIDENCE = 0.25, 0.1  # what a boundary already followed adds to candidates near it
@@ -67,7 +67,10 @@ class FrameView:
         inside = (column >= 0) & (column < len(grid.y_m))
         column = np.clip(column, 0, len(grid.y_m) - 1)
         row = np.arange(len(grid.x_m))[:, None]
-        return column, grid.visible[row, column] & inside & ~covered(grid.px[row, column], self.boxes_px)
+        seen = grid.visible[row, column] & inside
+        if len(self.boxes_px):
+            seen &= ~covered(grid.px[row, column], self.boxes_px)
+        return column, seen
 
 
 def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | None:

@@ -96,6 +96,7 @@ def _two_sided(values: np.ndarray, grid: SliceGrid, reach_m: float) -> np.ndarra
     """(S, L) how far values exceed the greater of those a reach to the left and to the right; 0 where they do not."""
     out = np.zeros_like(values)
     reach = np.rint(np.maximum(reach_m, _REACH_PX * grid.pixel_m) / STEP_M).astype(int)
+    reach += (reach - reach.min()) % 2  # every second width: fewer strips to work on
     for k in np.unique(reach):
         rows = slice(int(np.searchsorted(-reach, -k)), int(np.searchsorted(-reach, -k, side="right")))
         beside = np.maximum(values[rows, : -2 * k], values[rows, 2 * k :])
@@ -121,8 +122,9 @@ def find_crossings(evidence: Evidence, grid: SliceGrid, boxes_px: np.ndarray) ->
     crest[:, 1:-1] &= (response[:, 1:-1] >= response[:, :-2]) & (response[:, 1:-1] > response[:, 2:])
     crest[:, [0, -1]] = False
     row, column = np.nonzero(crest)
-    bare = ~covered(grid.px[row, column], boxes_px)
-    row, column = row[bare], column[bare]
+    if len(boxes_px):
+        bare = ~covered(grid.px[row, column], boxes_px)
+        row, column = row[bare], column[bare]
     strength = response[row, column]
     order = np.lexsort((-strength, row))
     starts = np.searchsorted(row[order], row[order])
@@ -148,13 +150,14 @@ def _upright(response: np.ndarray, row: np.ndarray, column: np.ndarray, grid: Sl
     along = np.full(len(row), np.inf, np.float32)
     radial, apart = along.copy(), along.copy()
     y = grid.y_m[column]
+    flat, width = response.ravel(), response.shape[1]
     for step in (-_LOOK_SLICES, _LOOK_SLICES):
         other = np.clip(row + step, 0, last_row)
         shift = np.rint(-y * (grid.x_m[other] / grid.x_m[row] - 1) / STEP_M).astype(int)
         at = np.clip(column + shift, 0, last_column)
-        radial = np.minimum(radial, response[other, at])
-        near = [response[other, np.clip(column + d, 0, last_column)] for d in (-1, 0, 1)]
-        along = np.minimum(along, np.maximum(np.maximum(near[0], near[1]), near[2]))
+        radial = np.minimum(radial, flat[other * width + at])
+        here = other * width + column  # crests lie off the border, so that the neighbours exist
+        along = np.minimum(along, np.maximum(np.maximum(flat[here - 1], flat[here]), flat[here + 1]))
         apart = np.minimum(apart, np.abs(shift))
     return (apart >= 2) & (radial > _MIN_STRENGTH) & (radial > along)
 
