@@ -225,8 +225,9 @@ def test_the_command_refuses_with_a_line(tmp_path, wrong):
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_sample_truth_is_what_the_manifest_says(tmp_path):
-    """The commands of the manifest give the very truth files that lie beside the clips."""
+    """The commands of the manifest give the truth files that lie beside the clips."""
     from pathlib import Path
 
     from app.cli import app
@@ -246,7 +247,11 @@ def test_sample_truth_is_what_the_manifest_says(tmp_path):
         name = command[command.index("--name") + 1]
         made, kept = (read_truth(d / f"{name}.truth.jsonl.gz") for d in (tmp_path, folder))
         assert json.dumps(made.header) == json.dumps(kept.header)
-        assert (tmp_path / f"{name}.truth.jsonl.gz").read_bytes() == (folder / f"{name}.truth.jsonl.gz").read_bytes()
+        for now, then in zip(made.frames, kept.frames, strict=True):
+            # Bit for bit with the same NumPy; another one's sine may round the last digit kept the other way.
+            assert now.objects.track_id.tolist() == then.objects.track_id.tolist()
+            assert np.allclose(now.objects.xyxy_px, then.objects.xyxy_px, atol=0.011)
+            assert np.allclose(now.objects.xy_m, then.objects.xy_m, atol=0.0011)
         assert load_profile(folder / f"{name}.toml") == kept.camera
 
 

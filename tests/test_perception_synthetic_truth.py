@@ -194,6 +194,18 @@ def test_suspension_and_mount_error_are_in_the_camera():
     assert scene.truth(5.0).camera.yaw_rad == pytest.approx(0.03)
 
 
+@pytest.mark.parametrize("kind", ["highway_cut_in", "city", "lead_braking", "lane_change", "mixed"])
+def test_nobody_drives_into_the_vehicle(kind):
+    scene = make_scene(kind, CAMERA, seed=3, duration_s=60.0 if kind == "mixed" else 10.0)
+    for t_s in np.linspace(0.0, scene.duration_s - 0.01, 60):
+        truth = scene.truth(float(t_s))
+        ahead = (
+            (np.abs(truth.objects.centre_m[:, 1]) < 1.2) & truth.objects.grounded & (truth.objects.centre_m[:, 0] > 0)
+        )
+        if ahead.any():
+            assert truth.objects.xy_m[ahead, 0].min() > 2.5
+
+
 def test_occlusion_of_one_car_behind_another():
     scene = make_scene("highway", CAMERA, traffic=0)
     lead = next(a for a in scene.actors if a.class_id == CLASS_ID["car"])

@@ -14,6 +14,8 @@ from perception.synthetic.road import Road, Stretch
 from perception.synthetic.roads import bend, highway, road_length, street
 from perception.synthetic.world import Options, Surroundings
 
+_VEHICLE_KINDS, _MIX = ("truck", "van", "bus", "car"), (0.15, 0.08, 0.045, 0.725)
+
 
 def _follow(
     cast: Cast,
@@ -21,9 +23,9 @@ def _follow(
     lanes_m: Iterable[float],
     speed_mps: float,
     span_m: tuple[float, float],
-    trucks: float = 0.15,
+    like: Motion | None = None,
 ) -> None:
-    """Traffic in the given lanes, at least 22 m apart in a lane."""
+    """Traffic in the given lanes, at least 24 m apart in a lane; ``like`` whom it speeds up and slows down, if any."""
     rng = cast.rng
     taken: list[tuple[float, float]] = []
     lanes = list(lanes_m)
@@ -36,11 +38,12 @@ def _follow(
         else:
             continue
         taken.append((s, lane))
-        kind = str(rng.choice(["truck", "van", "bus", "car"], p=[trucks, 0.08, 0.3 * trucks, 0.92 - 1.3 * trucks]))
+        kind = str(rng.choice(list(_VEHICLE_KINDS), p=_MIX))
         pace = speed_mps * (1.0 + 0.02 * lane) + rng.uniform(-1.0, 1.0)
-        cast.vehicle(
-            kind, Travel(s, pace), Lateral(lane + rng.normal(0, 0.12), weave_m=0.08, weave_hz=rng.uniform(0.05, 0.15))
-        )
+        travel = Travel(s, pace)
+        if like is not None:  # in lanes of their own speed, so that nobody runs into anybody in minutes
+            travel = Travel(s, speed_mps * (1.0 + 0.004 * lane), like.travel.phases)
+        cast.vehicle(kind, travel, Lateral(lane + rng.normal(0, 0.12), weave_m=0.08, weave_hz=rng.uniform(0.05, 0.15)))
 
 
 def _ego(
@@ -156,7 +159,7 @@ def _city(options: Options, seed: int, duration_s: float) -> Plot:
     _parked(cast, road.left_m - 1.05, (5.0, stop - 6.0), 0.6, oncoming=True)
     for s, pace in ((70.0, -9.0), (128.0, -10.5)):
         cast.vehicle("car", Travel(s, pace), Lateral(width), oncoming=False)
-    cast.cyclist(Travel(24.0, 4.6), Lateral(-1.15))
+    cast.cyclist(Travel(24.0, 4.6), Lateral(-1.55))
     for s in (stop + 5.0, stop + 27.5):
         cast.traffic_light(s, road.right_m - 0.6, 0)
     cast.traffic_light(stop + 27.5, road.left_m + 0.6, 0)
@@ -319,7 +322,8 @@ def _mixed(options: Options, seed: int, duration_s: float) -> Plot:
     road = highway(options, tuple(knots), length)
     width = options.lane_width_m or 3.6
     count = options.traffic if options.traffic >= 0 else 6
-    _follow(cast, count, (0.0, width, -width), speed, (25.0, 160.0))
+    cast.vehicle("car", Travel(34.0, speed, ego.travel.phases), Lateral(0.0, weave_m=0.1))
+    _follow(cast, count, (width, -width), speed, (-20.0, 150.0), like=ego)
     return road, ego, cast, replace(_GREEN, rails_m=_rails(road))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,6 +18,9 @@ from perception.synthetic.world import Scene
 _TREE_RANGE_M = 220.0
 _RAIL_RANGE_M = 130.0
 _SHIFT = 4
+_RAIL_M = (0.43, 0.49, 0.55, 0.61, 0.67, 0.75)  # edges of the bands of a W-beam
+_RAIL_TONES = (118.0, 172.0, 128.0, 178.0, 205.0)
+_STEEL = np.array([1.0, 1.0, 0.97])
 
 
 class Scenery:
@@ -97,42 +101,64 @@ class Scenery:
         part[:] = np.minimum(rgb + part * (1 - alpha), 255).astype(np.uint8)
 
     def paint_rails(self, canvas: np.ndarray, view: View, now: Poses, rails_m: list[float]) -> None:
-        """Paints guard rails, far pieces first, in place."""
+        """Paints guard rails, far pieces first, in place: a W-beam in five bands of light and shade, and its posts."""
         s = float(now.s_m[0]) + np.concatenate([np.arange(-4.0, 40.0, 2.0), np.arange(40.0, _RAIL_RANGE_M, 6.0)])
         s = np.round(s / 2.0) * 2.0
         for d in rails_m:
             line = lane_line(self.scene.road, now, d, s)
+            light, haze = self._tones(line)
+            points = np.concatenate([line[:, None].repeat(len(_RAIL_M), axis=1), _heights(len(line))], axis=2)
+            grid = Grid.of(view, view.in_camera(points))
             for i in range(len(s) - 2, -1, -1):
-                self._post(canvas, view, line[i])
-                self._beam(canvas, view, line[i], line[i + 1])
+                if 1.0 < line[i, 0] < 60.0:
+                    foot = [(*(line[i] + (0, y)), z) for y, z in ((-0.06, 0), (0.06, 0), (0.06, 0.6), (-0.06, 0.6))]
+                    post = view.clip_polygon(view.in_camera(np.array(foot)))
+                    _fill(canvas, view.px(post) if len(post) else post, 92.0 * light[i] * _STEEL + haze[i])
+                for k, tone in enumerate(_RAIL_TONES):
+                    quad = grid.quad(view, i, k)
+                    _fill(canvas, quad, tone * light[i] * _STEEL + haze[i])
 
-    def _power(self, point: np.ndarray) -> float:
+    def _tones(self, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(S,) share of daylight left by night and haze, and (S, 3) the haze's own colour, at points (S, 2)."""
+        fog = self.light.fog_share(np.hypot(*line.T))
+        power = np.full(len(line), self.light.full)
         if self.light.night:
-            return self.light.sky + 0.8 * float(self.light.beam(point[0], point[1]))
-        return self.light.full
+            power = self.light.sky + 0.8 * self.light.beam(line[:, 0], line[:, 1])
+        return power * (1 - fog), fog[:, None] * self.light.haze_colour
 
-    def _beam(self, canvas: np.ndarray, view: View, a: np.ndarray, b: np.ndarray) -> None:
-        """One piece of a W-beam: five bands of light and shade."""
-        heights = (0.43, 0.49, 0.55, 0.61, 0.67, 0.75)
-        power, fog = self._power(a), float(self.light.fog_share(float(np.hypot(*a))))
-        for low, high, tone in zip(heights[:-1], heights[1:], (118, 172, 128, 178, 205), strict=True):
-            quad = np.array([(*a, low), (*b, low), (*b, high), (*a, high)])
-            self._fill(canvas, view, quad, tone * power, fog)
 
-    def _post(self, canvas: np.ndarray, view: View, a: np.ndarray) -> None:
-        if np.hypot(*a) > 60 or a[0] < 1:
-            return
-        quad = np.array(
-            [(a[0], a[1] - 0.06, 0), (a[0], a[1] + 0.06, 0), (a[0], a[1] + 0.06, 0.6), (a[0], a[1] - 0.06, 0.6)]
-        )
-        self._fill(canvas, view, quad, 92 * self._power(a), float(self.light.fog_share(float(np.hypot(*a)))))
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A ribbon of quads: camera points (S, H, 3), their pixels, and which of them are inside the view."""
 
-    def _fill(self, canvas: np.ndarray, view: View, quad: np.ndarray, tone: float, fog: float) -> None:
-        points = view.in_camera(quad)
-        if not (view.sides(points) >= 0).all():
-            points = view.clip_polygon(points)
-            if len(points) < 3:
-                return
-        colour = np.array([1.0, 1.0, 0.97]) * tone * (1 - fog) + self.light.haze_colour * fog
-        px = np.rint(view.px(points) * (1 << _SHIFT)).astype(np.int32)
-        cv2.fillConvexPoly(canvas, px, colour.tolist(), cv2.LINE_AA, _SHIFT)
+    points: np.ndarray
+    px: np.ndarray
+    inside: np.ndarray
+
+    @classmethod
+    def of(cls, view: View, points: np.ndarray) -> Grid:
+        """The ribbon over camera points (S, H, 3)."""
+        inside = np.all(view.sides(points) >= 0, axis=-1)
+        px = np.zeros((*points.shape[:2], 2))
+        px[inside] = view.px(points[inside])
+        return cls(points, px, inside)
+
+    def quad(self, view: View, i: int, k: int) -> np.ndarray:
+        """Pixels of the quad between columns i, i + 1 and heights k, k + 1, cut at the view; maybe none."""
+        if self.inside[i : i + 2, k : k + 2].all():
+            a = self.px
+            return np.array([a[i, k], a[i + 1, k], a[i + 1, k + 1], a[i, k + 1]])
+        if not self.inside[i : i + 2, k : k + 2].any() and self.points[i : i + 2, k, 2].max() < 0:
+            return np.empty((0, 2))
+        p = self.points
+        cut = view.clip_polygon(np.array([p[i, k], p[i + 1, k], p[i + 1, k + 1], p[i, k + 1]]))
+        return view.px(cut) if len(cut) else np.empty((0, 2))
+
+
+def _heights(count: int) -> np.ndarray:
+    return np.broadcast_to(np.array(_RAIL_M)[None, :, None], (count, len(_RAIL_M), 1))
+
+
+def _fill(canvas: np.ndarray, px: np.ndarray, colour: np.ndarray) -> None:
+    if len(px) >= 3:
+        cv2.fillConvexPoly(canvas, np.rint(px * (1 << _SHIFT)).astype(np.int32), colour.tolist(), cv2.LINE_AA, _SHIFT)
