@@ -23,6 +23,8 @@ EXIT_INTERRUPTED = 130
 COMMANDS: dict[str, str] = {
     "run": "app.commands.run:run",
     "batch": "app.commands.batch:batch",
+    "export-records": "app.commands.export_records:export_records",
+    "replay": "app.commands.replay:replay",
     "ui": "app.commands.ui:ui",
     "bench": "app.commands.bench:bench",
     "calibrate chessboard": "app.commands.calibrate_chessboard:calibrate_chessboard",
@@ -32,6 +34,8 @@ COMMANDS: dict[str, str] = {
     "eval detect": "app.commands.eval_detect:eval_detect",
     "eval distance": "app.commands.eval_distance:eval_distance",
     "eval lane": "app.commands.eval_lane:eval_lane",
+    "eval track": "app.commands.eval_track:eval_track",
+    "eval tune-track": "app.commands.eval_track:tune_track",
     "quantize": "app.commands.quantize:quantize",
     "models": "app.commands.models:models",
     "train": "app.commands.train:train",

@@ -194,7 +194,7 @@ def test_what_cannot_be_is_an_error_that_leaves_the_tracker_usable(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"noise": 0.0}, {"show": 1.5}, {"widen": math.nan}, {"fade_s": -1.0}, {"birth_odds": 0.0}]
+    "wrong", [{"noise": 0.0}, {"show": 1.5}, {"widen": math.nan}, {"stay_s": -1.0}, {"birth_odds": 0.0}]
 )
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -24,8 +24,7 @@ class TrackerConfig:
         least_likeness: pairs less alike are never joined.
         evidence_offset, evidence_slope: what a detection adds to the log-odds of existence: offset + slope times the
             log-odds that it is real; between ``evidence_low`` and ``evidence_high``.
-        raw_odds: weight of the score's own log-odds beside what the stream taught about it.
-        fade_s: evidence fades with this time constant: detections of the same thing are not independent.
+        raw_odds: weight of the score's own log-odds, taken from those that real objects usually get in this stream.
         seen_share: probability that an object in view is detected in a frame, believed at first and then learned.
         hide_s, return_s, stay_s: mean times until an object gets hidden, until a hidden one is back in view, and
             until it leaves the scene.
@@ -41,28 +40,27 @@ class TrackerConfig:
     acceleration: float = 2.0
     size_acceleration: float = 0.5
     noise: float = 0.03
-    speed: float = 1.0
+    speed: float = 1.2
     size_speed: float = 0.4
-    widen: float = 0.1
-    mahalanobis: float = 0.0
+    widen: float = 0.15
+    mahalanobis: float = 0.2
     least_likeness: float = 0.2
-    evidence_offset: float = 2.0
-    evidence_slope: float = 1.5
+    evidence_offset: float = 3.0
+    evidence_slope: float = 1.2
     evidence_low: float = -2.0
     evidence_high: float = 4.0
-    raw_odds: float = 0.1
-    fade_s: float = 0.7
+    raw_odds: float = 1.2
     seen_share: float = 0.9
     hide_s: float = 5.0
     return_s: float = 1.0
-    stay_s: float = 10.0
-    show: float = 0.85
+    stay_s: float = 8.0
+    show: float = 0.87
     hide: float = 0.5
-    show_unseen: float = 0.7
+    show_unseen: float = 0.6
     drop: float = 0.02
     max_unseen_s: float = 2.5
-    birth_odds: float = 0.3
-    birth: float = 0.1
+    birth_odds: float = 0.05
+    birth: float = 0.03
     duplicate: float = 0.7
     smooth: float = 0.8
     metric: MotionConfig = field(default_factory=MotionConfig)
@@ -84,6 +82,6 @@ _SHARES = frozenset(
     {"mahalanobis", "seen_share", "show", "hide", "show_unseen", "drop", "birth", "duplicate", "smooth"}
 )
 _POSITIVE = frozenset(
-    {"acceleration", "size_acceleration", "noise", "speed", "size_speed", "max_unseen_s", "fade_s", "birth_odds"}
+    {"acceleration", "size_acceleration", "noise", "speed", "size_speed", "max_unseen_s", "birth_odds"}
     | {"evidence_slope", "hide_s", "return_s", "stay_s"}
 )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tracking.config import TrackerConfig
-from tracking.existence import sigmoid
 from tracking.motion import MetricFilter
-from tracking.table import BELIEVED, BORN, CLASS, DETECTION, ID, PRESENT, REAL, SCORE, SEEN, XYXY, TrackTable
+from tracking.table import BELIEVED, BORN, CLASS, DETECTION, ID, PRESENT, SCORE, SEEN, XYXY, TrackTable
 from tracking.types import Tracks, TrackState
 
 _METRIC = ("xy_m", "v_mps", "cov", "size_m", "yaw_rad", "ttc_s", "ttc_low_s", "ttc_high_s", "absolute")
@@ -17,11 +16,10 @@ def tracks_from(table: TrackTable, metric: MetricFilter | None, t_s: float, conf
     """The believed tracks: probable enough now, and sure enough once; without a detection only for a short while."""
     if not len(table):
         return Tracks.empty()
-    real, believed = sigmoid(table.column(REAL)), table.column(BELIEVED)
+    present, believed = table.column(PRESENT), table.column(BELIEVED)
     seen = table.column(DETECTION) >= 0
-    believed[real > config.show] = 1.0
-    in_view = np.where(seen, real > config.hide, real * table.column(PRESENT) > config.show_unseen)
-    shown = (believed > 0) & in_view
+    believed[present > config.show] = 1.0
+    shown = (believed > 0) & (present > np.where(seen, config.hide, config.show_unseen))
     rows = np.flatnonzero(shown)
     data, detected = table.data[rows], seen[rows]
     share = np.where(detected, config.smooth, 1.0)[:, None]

@@ -10,10 +10,10 @@ BOX = slice(0, 4)  # centre x, y, width, height; pixels
 RATE = slice(4, 8)  # their rates; pixels per second
 PP, PV, VV = slice(8, 12), slice(12, 16), slice(16, 20)  # covariance per axis: box, box with rate, rate
 XYXY = slice(20, 24)  # the last matched detection
-PRESENT, HIDDEN, REAL, BORN, SEEN, SCORE, DETECTION, ID, BELIEVED, CLASS = range(24, 34)
-"""Probabilities of being in view and of being hidden; log-odds of being real; seconds of birth and of the last
+PRESENT, HIDDEN, BORN, SEEN, SCORE, DETECTION, ID, BELIEVED, CLASS = range(24, 33)
+"""Probabilities of being in view and of being there but hidden; seconds of birth and of the last
 detection; its score; its row in this frame or -1; identity (exact in float64 up to 2^53); 1 once believed; class."""
-VOTES = slice(34, 34 + len(CLASSES))
+VOTES = slice(33, 33 + len(CLASSES))
 WIDTH = VOTES.stop
 
 

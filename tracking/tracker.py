@@ -34,7 +34,6 @@ from tracking.table import (
     PRESENT,
     PV,
     RATE,
-    REAL,
     SCORE,
     SEEN,
     VOTES,
@@ -47,7 +46,6 @@ from tracking.types import EgoMotion, Tracks
 
 _SMALLEST_PX = 1.0  # predicted boxes never shrink below
 _EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent: it counts in proportion
-_MATCH_RATIO = 20.0  # a detection where a track is expected is that much likelier with the object there than without
 _LONGEST_STEP_S = 1.0  # over a longer pause velocities say nothing any more
 _NOTHING = np.empty(0, np.int64)
 
@@ -224,11 +222,9 @@ class Tracker:
             return
         seen_t = table.data[rows, SEEN]
         self._presence.count(scene.t_s - seen_t[table.data[rows, BELIEVED] > 0], scene.dt_s)
-        real = table.column(REAL)
-        real *= math.exp(-scene.dt_s / self.config.fade_s)
-        real[rows] += evidence * min(scene.dt_s / _EVIDENCE_PERIOD_S, 1.0)
-        ratio = np.full(len(table), 1.0 - self._presence.seen_share)
-        ratio[rows] = _MATCH_RATIO
+        share = min(scene.dt_s / _EVIDENCE_PERIOD_S, 1.0)
+        ratio = np.full(len(table), (1.0 - self._presence.seen_share) ** share)
+        ratio[rows] = np.exp(evidence * share)
         self._presence.step(table.column(PRESENT), table.column(HIDDEN), ratio, scene.dt_s)
 
     def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: _Seen, scene: _Scene) -> None:
@@ -254,8 +250,7 @@ class Tracker:
 
     def _forget(self, t_s: float) -> None:
         table, config = self._table, self.config
-        real = sigmoid(table.column(REAL))
-        alive = real * (table.column(PRESENT) + table.column(HIDDEN))
+        alive = table.column(PRESENT) + table.column(HIDDEN)
         keep = (alive >= config.drop) & (table.column(SEEN) >= t_s - config.max_unseen_s)
         if not keep.all():
             table.keep(keep)
@@ -264,8 +259,8 @@ class Tracker:
 
     def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: _Seen, scene: _Scene) -> None:
         """Begin tracks from detections that belong to none."""
-        real = seen.evidence + math.log(self.config.birth_odds)
-        free = (sigmoid(real) >= self.config.birth) & (overlap < self.config.duplicate)
+        present = sigmoid(seen.evidence + math.log(self.config.birth_odds))
+        free = (present >= self.config.birth) & (overlap < self.config.duplicate)
         free[taken] = False
         born = np.flatnonzero(free)
         if not len(born):
@@ -273,8 +268,7 @@ class Tracker:
         new = np.zeros((len(born), WIDTH))
         new[:, BOX], new[:, PP], new[:, XYXY] = seen.box[born], seen.noise[born], seen.xyxy[born]
         new[:, VV] = self._spread(seen.box[born, 2:], self._speed2)
-        new[:, REAL], new[:, SCORE], new[:, DETECTION] = real[born], seen.score[born], seen.row[born]
-        new[:, PRESENT] = 1.0 - 1e-6
+        new[:, PRESENT], new[:, SCORE], new[:, DETECTION] = present[born], seen.score[born], seen.row[born]
         new[:, BORN] = new[:, SEEN] = scene.t_s
         new[:, ID] = np.arange(self._next_id, self._next_id + len(born))
         new[:, CLASS] = class_id = seen.class_id[born]
