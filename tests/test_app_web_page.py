@@ -178,3 +178,26 @@ def test_the_wizard_shows_the_mount_and_hands_out_the_profile(store: JobStore, t
     assert [m.label for m in test.metric][:2] == ["Pitch, nose down", "Yaw, to the left"]
     next(n for n in test.number_input if n.label.startswith("Height")).set_value(1.72).run()
     assert next(m for m in test.metric if m.label == "Height").value == "1.72 m"
+
+
+def compared() -> AppTest:
+    def script() -> None:
+        from app.web.compare import place
+
+        place()
+
+    test = AppTest.from_function(script, default_timeout=60)
+    test.query_params["visitor"] = VISITOR
+    return test.run()
+
+
+def test_two_finished_runs_stand_side_by_side(store: JobStore) -> None:
+    assert len(compared().info) == 1
+    for frames, model in ((100, "small"), (200, "large")):
+        summary = {"frames": frames, "detector": {"name": model}, "objects": {"car": frames // 50}}
+        (store.results(finished(store)) / "summary.json").write_text(json.dumps(summary))
+    test = compared()
+    assert not test.exception
+    table = test.dataframe[0].value
+    assert table.loc["frames"].tolist() == ["200", "100"]
+    assert table.loc["objects: car"].tolist() == ["4", "2"]
