@@ -1,7 +1,8 @@
 """FrameResult and header as JSON and back: arrays are lists with one entry per object, NaN and infinity are ``null``.
 
-Detections are exact: the pipeline rounds them, when they come in, to what is written here, so that a run can be
-repeated from its records. All else is rounded far below its uncertainty. A time to collision of ``null`` at a known
+A run can be repeated from its records, so what its results follow from is exact: detections, which the pipeline
+rounds to what is written here when they come in, and lanes, own motion and mount, which are written to the last digit.
+Ranges and tracks are rounded far below their uncertainty. A time to collision of ``null`` at a known
 position is infinite: nothing is closing in.
 """
 
@@ -29,7 +30,7 @@ FORMAT = 1
 BOX_DECIMALS = 2
 SCORE_DECIMALS = 4
 _METRIC_DECIMALS = 4  # 0.1 mm, 0.1 mm/s, 0.006 degrees
-_SIGNIFICANT = 6  # of covariances and lane coefficients, whose sizes differ by powers of ten
+_SIGNIFICANT = 6  # of covariances, whose sizes differ by powers of ten
 _TIME_DECIMALS = 6
 
 
@@ -107,7 +108,7 @@ def _number(value: float) -> float | None:
 
 def _scalar(value: Any) -> Any:
     if isinstance(value, float):
-        return round(float(value), _TIME_DECIMALS) if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None
     return value
 
 
@@ -129,6 +130,10 @@ def _significant(array: np.ndarray) -> list[Any]:
     if finite.all():
         return (rounded + 0.0).tolist()
     return _with_none(np.where(finite, rounded + 0.0, np.nan))
+
+
+def _exact(array: np.ndarray) -> list[Any]:
+    return _with_none(np.asarray(array, np.float64))
 
 
 def _with_none(array: np.ndarray) -> list[Any]:
@@ -171,9 +176,9 @@ def _boundary(boundary: LaneBoundary | None) -> dict[str, Any] | None:
     if boundary is None:
         return None
     return {
-        "coeff": _significant(boundary.coeff),
-        "cov": _significant(boundary.cov),
-        "x_range_m": _decimals(np.array(boundary.x_range_m), _METRIC_DECIMALS),
+        "coeff": _exact(boundary.coeff),
+        "cov": _exact(boundary.cov),
+        "x_range_m": _exact(np.array(boundary.x_range_m)),
         "kind": boundary.kind,
         "colour": boundary.colour,
         "score": _scalar(float(boundary.score)),
@@ -188,8 +193,8 @@ def _lanes(lanes: Lanes) -> dict[str, Any]:
         "width_m": _scalar(float(lanes.width_m)),
         "offset_m": _scalar(float(lanes.offset_m)),
         "heading_rad": _scalar(float(lanes.heading_rad)),
-        "curvature_pm": _significant(np.array([lanes.curvature_pm]))[0],
-        "curvature_sigma_pm": _significant(np.array([lanes.curvature_sigma_pm]))[0],
+        "curvature_pm": _scalar(float(lanes.curvature_pm)),
+        "curvature_sigma_pm": _scalar(float(lanes.curvature_sigma_pm)),
         "status": lanes.status.value,
     }
 
@@ -197,7 +202,7 @@ def _lanes(lanes: Lanes) -> dict[str, Any]:
 def _ego(ego: EgoMotion) -> dict[str, Any]:
     values = {key: _scalar(value) for key, value in vars(ego).items() if key != "image_from_previous"}
     matrix = ego.image_from_previous
-    return values | {"image_from_previous": None if matrix is None else _significant(matrix)}
+    return values | {"image_from_previous": None if matrix is None else _exact(matrix)}
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from app.mount import camera_at
 from app.overlap import ahead
 from app.pipeline import Pipeline, Stopwatch, build_pipeline
 from app.record import Header, RecordWriter
+from app.replay import RecordedDetections
 from app.summary import RunSummary, Tally
 from app.types import FrameResult
 from app.video import BufferPool, ClipInfo, ReadReport, Source, VideoWriter, frames, probe
@@ -57,9 +58,11 @@ ShouldStop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Job:
-    """What belongs to a run beside its settings: a detector loaded before (reused over clips), watchers, a permit."""
+    """What belongs to a run beside its settings: a detector loaded before (reused over clips), or the record whose
+    detections are used instead of one, watchers, a permit."""
 
     detector: ObjectDetector | None = None
+    detections: Path | None = None
     on_progress: OnProgress | None = None
     should_stop: ShouldStop | None = None
     overwrite: bool = False
@@ -79,15 +82,16 @@ def run_clip(
     Args:
         on_progress: called after each frame.
         should_stop: asked after each frame; true ends the run early, its files keep their partial names.
-        job: an open detector, the permit to overwrite.
+        job: an open detector or recorded detections, the permit to overwrite.
 
     Raises:
         InputError: the clip, the settings or the folder cannot be used.
     """
     job = replace(job or Job(), on_progress=on_progress, should_stop=should_stop)
     info = probe(source)
-    pipeline = build_pipeline(settings, info.size_px, detector=job.detector)
-    return _Run(info, Path(out_dir), settings, pipeline, job).go()
+    recorded = None if job.detections is None else RecordedDetections(job.detections, info.size_px)
+    pipeline = build_pipeline(settings, info.size_px, detector=job.detector, load=recorded is None)
+    return _Run(info, Path(out_dir), settings, pipeline, job, recorded).go()
 
 
 def expected_frames(info: ClipInfo, settings: Settings) -> int | None:
@@ -107,12 +111,22 @@ class _Stopped(Exception):
 class _Run:
     """The state of one run."""
 
-    def __init__(self, info: ClipInfo, out: Path, settings: Settings, pipeline: Pipeline, job: Job) -> None:
+    def __init__(
+        self,
+        info: ClipInfo,
+        out: Path,
+        settings: Settings,
+        pipeline: Pipeline,
+        job: Job,
+        recorded: RecordedDetections | None = None,
+    ) -> None:
         self.info = info
         self.out = out
         self.settings = settings
         self.pipeline = pipeline
         self.job = job
+        self.recorded = recorded
+        self.detector = recorded.header.detector if recorded else pipeline.detector_description
         self.report = ReadReport()
         self.tally = Tally()
         self.camera = pipeline.camera  # as given; the pipeline's own follows the mount
@@ -154,7 +168,7 @@ class _Run:
         with closing(ahead(self._decoded(), name="decode")) as decoded:
             for frame, stage_ms in decoded:
                 watch = Stopwatch(stage_ms)
-                found = self.pipeline.detect(frame)
+                found = self.recorded.of(frame) if self.recorded else self.pipeline.detect(frame)
                 watch.lap("detect")
                 yield frame, found, watch.ms
                 del frame
@@ -212,7 +226,7 @@ class _Run:
         return Header(
             clip=clip,
             camera=self.camera,
-            detector=self.pipeline.detector_description,
+            detector=self.detector,
             settings=self.settings.model_dump(mode="json"),
         )
 
@@ -246,7 +260,7 @@ class _Run:
             events=tuple(self.tally.events),
             nearest=self.tally.nearest,
             notes=(*self.pipeline.notes, *self.report.notes()),
-            detector=self.pipeline.detector_description,
+            detector=self.detector,
             files={name: str(path) for name, path in files.items()},
         )
         write_whole(files["settings"], self.settings.toml())

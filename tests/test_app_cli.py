@@ -122,6 +122,37 @@ def test_settings_of_a_run_repeat_it(roadlens, clip: Path, model: Path, tmp_path
     assert one == two
 
 
+# -- again without the network ----------------------------------------------------------------------------------------
+
+
+def results_of(folder: Path) -> str:
+    """The record but its timings and its header, which names the detector's threads and the like."""
+    lines = (folder / "results.jsonl").read_text().splitlines()[1:]
+    return re.sub(r'"stage_ms":\{[^}]*\}', "", "\n".join(lines))
+
+
+def test_recorded_detections_give_the_same_results_as_the_network(
+    roadlens, clip: Path, model: Path, tmp_path: Path
+) -> None:
+    words = ("run", clip, "--camera", "kitti", "--no-video")
+    assert roadlens(*words, "--detector", model, "--out", tmp_path / "a")[0] == 0
+    model.unlink()
+    assert roadlens(*words, "--detections", tmp_path / "a", "--out", tmp_path / "b")[0] == 0
+    assert roadlens("replay", tmp_path / "a", "--out", tmp_path / "c")[0] == 0
+    assert results_of(tmp_path / "a") == results_of(tmp_path / "b") == results_of(tmp_path / "c")
+    assert load(tmp_path / "b").header.detector == load(tmp_path / "a").header.detector
+
+
+def test_a_record_of_other_frames_or_of_another_clip_is_told(roadlens, clip: Path, model: Path, tmp_path: Path) -> None:
+    words = ("run", clip, "--no-video", "--detector", model)
+    assert roadlens(*words, "--every", 2, "--out", tmp_path / "a")[0] == 0
+    code, _, error = roadlens(*words, "--detections", tmp_path / "a", "--out", tmp_path / "b")
+    assert code == 2 and "has no frame 1" in error and error.count("\n") == 1
+    other = raw_clip(tmp_path / "other.mkv", "yuv420p", (64, 48), 3)
+    code, _, error = roadlens("run", other, "--detections", tmp_path / "a", "--out", tmp_path / "c")
+    assert code == 2 and "192x128" in error and "64x48" in error
+
+
 # -- what cannot be used ----------------------------------------------------------------------------------------------
 
 

@@ -21,6 +21,9 @@ def run(
         str | None, typer.Option("--camera", "-c", help="Profile name or TOML file; else the one beside the clip.")
     ] = None,
     detector: Annotated[str | None, typer.Option(help="Model file or name; see `roadlens models`.")] = None,
+    detections: Annotated[
+        Path | None, typer.Option(help="Record of an earlier run of this clip: its detections replace the network.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results; else out/<clip>.")] = None,
     start: Annotated[float | None, typer.Option(min=0, help="First second.")] = None,
     end: Annotated[float | None, typer.Option(min=0, help="Last second.")] = None,
@@ -77,7 +80,7 @@ def run(
             settings,
             on_progress=progress.update,
             should_stop=should_stop,
-            job=Job(overwrite=overwrite),
+            job=Job(overwrite=overwrite, detections=detections),
         )
     show_summary(console, summary)
     if summary.state == "stopped":
