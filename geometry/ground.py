@@ -84,7 +84,7 @@ def box_slopes(camera: Camera, xyxy_px: np.ndarray, noise: RangeNoise = DEFAULT_
         points[:, edge, edge % 2] = box[:, edge] - 0.5
         points[:, edge + 4, edge % 2] = box[:, edge] + 0.5
     direction, defined = camera.ray(points)
-    exists = np.logical_and(defined, direction[..., 0] > 1e-3)
+    exists = np.array(defined & (direction[..., 0] > 1e-3), dtype=bool)
     upright = np.where(np.arange(8) % 2, direction[..., 2], direction[..., 1])
     slopes = np.where(exists, upright / np.where(exists, direction[..., 0], 1.0), 0.0)
     known = exists[:, :4] & exists[:, 4:] & finite[:, None]

@@ -11,12 +11,12 @@ own size is told by the road under it. Causal: only past and present frames are 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from geometry.camera import Camera
-from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, RangeNoise, box_slopes, lateral_position
+from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, box_slopes, lateral_position
 from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
 from tracking.box_model import (
@@ -40,41 +40,22 @@ from tracking.box_model import (
     move,
     sides,
 )
+from tracking.collision import time_to_collision
+from tracking.motion_config import MotionConfig
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
 from tracking.size import apply_priors, wide_prior
 from tracking.types import EgoMotion
 
+__all__ = ["MetricFilter", "MetricState", "MotionConfig", "time_to_collision"]
+
+_LAST_VEHICLE = 3  # car, truck, bus and train lead the vocabulary
 _UNSEEN = 10.0  # slope sigma of an edge that is cut off: ten times straight ahead to 45 degrees
 _NEAREST_M, _FARTHEST_M = 0.5, 400.0
 _SHRINK = math.log(0.3)  # to less than a third in one step: it passes the camera
 _BESIDE = 5.0  # y/x: 79 degrees from straight ahead
 _ANYWHERE = 1.0  # variance of log x
+_CLIPPED_MEAN = 0.516  # of min(z^2, 1) for a standard normal z
 _LOG_RANGE = (math.log(_NEAREST_M), math.log(_FARTHEST_M))
-
-
-@dataclass(frozen=True)
-class MotionConfig:
-    """Noise of the metric filter: standard deviations, and time constants of what drifts."""
-
-    noise: RangeNoise = field(default_factory=RangeNoise)
-    acceleration_mps2: tuple[float, float] = (3.0, 3.0)
-    speed_mps: tuple[float, float] = (12.0, 3.0)
-    mount_pitch_rad: float = 0.020
-    mount_s: float = 60.0
-    road_pitch_rad: float = 0.007
-    road_pitch_s: float = 2.0
-    camera_height_rel: float = 0.02
-    own_road_rad: float = 0.012
-    own_road_m: float = 0.08
-    own_road_s: float = 5.0
-    width_drift_rel: float = 0.015
-    gate: float = 12.0
-    yaw_temper: float = 0.2
-    yaw_now: float = 1.0
-    turned_x: float = 50.0
-    yaw_s: float = 5.0
-    aligned_share: float = 0.5
-    aligned_rad: float = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,31 +73,6 @@ class MetricState:
     absolute: np.ndarray
 
 
-def time_to_collision(
-    x_m: np.ndarray, closing_mps: np.ndarray, cov: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Time until x falls to zero at the present closing speed, and its 68 % interval; inf when opening.
-
-    The interval bounds the ratio of two correlated normal variables by Fieller's theorem (Journal of the Royal
-    Statistical Society B 16, 1954): exact, where a first-order expansion would claim precision at low closing speed.
-
-    Args:
-        x_m, closing_mps: (N,) distance and closing speed (positive: approaching).
-        cov: (N, 2, 2) their covariance.
-    """
-    a = closing_mps**2 - cov[:, 1, 1]
-    b = x_m * closing_mps - cov[:, 0, 1]
-    c = x_m**2 - cov[:, 0, 0]
-    root = np.sqrt(np.maximum(b * b - a * c, 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ttc = np.where(closing_mps > 0, x_m / closing_mps, np.inf)
-        one_sided = np.where(b + root > 0, np.maximum(c, 0.0) / (b + root), np.inf)
-        low = np.where(a > 0, (b - root) / a, one_sided)
-        high = np.where(a > 0, (b + root) / a, np.inf)
-    receding = (a > 0) & (closing_mps <= 0)
-    return ttc, np.where(receding, np.inf, np.maximum(low, 0.0)), np.where(receding, np.inf, high)
-
-
 class MetricFilter:
     """Metric state per track; rows parallel the tracker's own arrays."""
 
@@ -126,10 +82,13 @@ class MetricFilter:
         self._log_yaw = np.empty((0, len(YAWS_RAD)))
         self._class_id = np.empty(0, np.int64)
         self._known = np.empty(0, bool)
+        self._bob = np.empty(0)
         spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
         self._shared = Shared(np.zeros(SHARED), np.diag(spread**2))
         self._ego = EgoMotion()
         self._last_speed_mps = math.nan
+        self._rough2 = config.rough_first**2
+        self._dt_s = 0.0
         aligned = np.exp(-0.5 * (YAWS_RAD / config.aligned_rad) ** 2)
         spacing = _bin_widths()
         aligned *= spacing
@@ -146,11 +105,13 @@ class MetricFilter:
         """Move all rows on by dt_s, into the vehicle frame of the new instant."""
         self._last_speed_mps = self._ego.speed_mps
         self._ego = ego or EgoMotion()
+        self._dt_s = dt_s
         if dt_s <= 0:
             return
         config = self.config
         decay = np.exp(-dt_s / np.array([config.mount_s, config.road_pitch_s, config.mount_s]))
-        spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
+        road_rad = config.road_pitch_rad * math.sqrt(self._rough2)
+        spread = np.array([config.mount_pitch_rad, road_rad, config.camera_height_rel])
         drift = spread**2 * (1 - decay**2)
         self._shared, rows = predict_shared(self._shared, self._rows, decay, drift)
         mean, F = move(rows.mean, self._step(dt_s))
@@ -201,7 +162,7 @@ class MetricFilter:
 
     def _road_variance(self, log_x: np.ndarray) -> np.ndarray:
         """Of the slope by which the road under an object departs: grade, and camber or kerb seen from x metres."""
-        return self.config.own_road_rad**2 + (self.config.own_road_m * np.exp(-log_x)) ** 2
+        return self._rough2 * self.config.own_road_rad**2 + (self.config.own_road_m * np.exp(-log_x)) ** 2
 
     # -- objects ----------------------------------------------------------------------------------------------
 
@@ -222,6 +183,7 @@ class MetricFilter:
         self._log_yaw = np.concatenate([self._log_yaw, np.tile(np.log(self._yaw_prior), (count, 1))])
         self._class_id = np.concatenate([self._class_id, ids])
         self._known = np.concatenate([self._known, np.zeros(count, bool)])
+        self._bob = np.concatenate([self._bob, np.full(count, np.nan)])
         self.update(np.arange(len(self) - count, len(self)), ranges, xyxy_px, ids, camera, t_s)
 
     def update(
@@ -279,6 +241,7 @@ class MetricFilter:
         expected = edges(part.mean, self._shared.mean, camera.height_m, np.exp(now), side)
         measured = self._measured(expected, part.mean, seen, size_priors(self._class_id[rows]).grounded)
         wide = np.maximum(surprise(self._shared, part, measured) / self.config.gate, 1.0)
+        self._feel(rows, expected, measured, seen)
         measured = Measured(measured.residual, measured.H, measured.D, measured.R * wide[:, None, None])
         before = self._shared.mean
         self._shared, part = update(self._shared, part, measured)
@@ -286,6 +249,26 @@ class MetricFilter:
         self._log_yaw[rows] = log_yaw
         for whole, new in zip(_parts(self._rows), _parts(part), strict=True):
             whole[rows] = new
+
+    def _feel(self, rows: np.ndarray, expected: Edges, measured: Measured, seen: BoxSlopes) -> None:
+        """How rough the road is, from how much boxes bob up and down from frame to frame beyond their own motion."""
+        config, dt_s = self.config, self._dt_s
+        tilt = self._rows.mean[rows, ROAD] + self._shared.mean[PITCH_MOUNT] + self._shared.mean[PITCH_ROAD]
+        whole = seen.seen[:, TOP] & seen.seen[:, BOTTOM]
+        bob = np.where(whole, 0.5 * (measured.residual[:, TOP] + measured.residual[:, BOTTOM]) + tilt, np.nan)
+        step = bob - self._bob[rows]
+        self._bob[:] = np.nan
+        self._bob[rows] = bob
+        again = np.isfinite(step)
+        if dt_s <= 0 or not again.any():
+            return
+        noise = config.rough_noise**2 * 0.5 * (seen.sigma[again, TOP] ** 2 + seen.sigma[again, BOTTOM] ** 2)
+        usual = config.own_road_rad**2 * (1 - math.exp(-2 * dt_s / config.own_road_s))
+        usual += config.road_pitch_rad**2 * (1 - math.exp(-2 * dt_s / config.road_pitch_s))
+        scale = step[again] ** 2 / (self._rough2 / config.rough_gain**2 * usual + noise)
+        excess = float(np.minimum(scale, 1.0).mean()) / _CLIPPED_MEAN - 1.0
+        low, high = config.rough_limits
+        self._rough2 = min(max(self._rough2 * math.exp(config.rough_rate * dt_s * excess), low**2), high**2)
 
     def _turn(self, part: RowsGiven, side: Sides, seen: BoxSlopes) -> np.ndarray:
         """Heading by the box's width at each heading against the width seen."""
@@ -305,7 +288,7 @@ class MetricFilter:
         sigma = np.where(seen.seen, seen.sigma, _UNSEEN)
         R = np.zeros((len(mean), 4, 4))
         R[:, range(4), range(4)] = sigma**2
-        R[:, 0::2, 0::2] += self.config.turned_x * expected.turned
+        R[:, 0::2, 0::2] += self.config.turned_noise * expected.turned
         bump = self.config.noise.road_m * np.exp(-mean[:, LOG_X])
         R[:, 1::2, 1::2] += np.where(grounded, bump, _UNSEEN)[:, None, None] ** 2
         residual = np.where(seen.seen, seen.slope - expected.slope, 0.0)
@@ -320,7 +303,7 @@ class MetricFilter:
             self._shared = apply_priors(self._shared, part, size_priors(self._class_id[gone]), LOG_H).shared
             self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
         self._rows = RowsGiven(*(a[mask] for a in _parts(self._rows)))
-        for name in ("_log_yaw", "_known", "_class_id"):
+        for name in ("_log_yaw", "_known", "_bob", "_class_id"):
             setattr(self, name, getattr(self, name)[mask])
 
     # -- answers ----------------------------------------------------------------------------------------------
@@ -336,6 +319,7 @@ class MetricFilter:
             mean[known], cov[known] = joined.mean, joined.cov
             self.pitch_rad = joined.shared.mean[PITCH_MOUNT] + joined.shared.mean[PITCH_ROAD]
         xy, v, metric = _metres(mean, cov)
+        xy[:, 0] -= np.where(self._class_id <= _LAST_VEHICLE, np.minimum(self.config.overhang_m, 0.2 * xy[:, 0]), 0.0)
         nan = np.where(known, 1.0, np.nan)
         closing = metric[:, [[0], [2]], [0, 2]] * np.array([[1.0, -1.0], [-1.0, 1.0]])
         ttc, low, high = time_to_collision(xy[:, 0], -v[:, 0], closing)

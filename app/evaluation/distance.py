@@ -81,7 +81,7 @@ def follow(sequence: Sequence, config: MotionConfig | None = None) -> Ranged:
     """
     boxes, camera = sequence.boxes, sequence.camera
     x_m, sigma_m = np.full(len(boxes), np.nan), np.full(len(boxes), np.nan)
-    metric = MetricFilter(config)
+    metric = MetricFilter(config or MotionConfig.outlines())
     ids = np.empty(0, np.int64)
     seen_at = np.empty(0, np.int64)
     last = None

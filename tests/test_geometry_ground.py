@@ -1,0 +1,166 @@
+"""Range from one frame: exact where the world is as assumed, honest where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from geometry.box3d import outline_px
+from geometry.camera import Camera
+from geometry.distortion import Distortion
+from geometry.ground import (
+    BOTTOM,
+    GROUND,
+    HEIGHT,
+    WIDTH,
+    RangeCues,
+    RangeNoise,
+    box_slopes,
+    fuse_cues,
+    range_cues,
+    range_objects,
+)
+from perception.types import CLASS_ID
+
+CAMERA = Camera(1280, 720, 900.0, 900.0, 640.0, 360.0, 1.5, pitch_rad=0.03)
+PERSON, CAR, SIGN = CLASS_ID["person"], CLASS_ID["car"], CLASS_ID["traffic sign"]
+
+
+def boxes_of(camera: Camera, x_m: np.ndarray, y_m: np.ndarray, hwl_m: tuple[float, float, float]) -> np.ndarray:
+    """Outlines of cuboids along the road whose nearest faces are at x_m."""
+    count = len(x_m)
+    size = np.broadcast_to(hwl_m, (count, 3))
+    place = np.stack([x_m + hwl_m[2] / 2, y_m, np.zeros(count), np.zeros(count)], axis=1)
+    return outline_px(camera, np.concatenate([size, place], axis=1))[0]
+
+
+@pytest.mark.parametrize("pitch_rad", [-0.02, 0.0, 0.2])
+@pytest.mark.parametrize("yaw_rad", [0.0, 0.05])
+def test_every_cue_is_exact_where_its_assumption_holds(pitch_rad: float, yaw_rad: float) -> None:
+    camera = CAMERA.mounted(pitch_rad=pitch_rad, yaw_rad=yaw_rad)
+    x_m, y_m = np.array([8.0, 15.0, 30.0, 50.0]), np.array([0.3, -1.0, 2.0, -3.0])
+    mean = np.exp(np.log([1.73, 0.62, 0.75]))
+    boxes = boxes_of(camera, x_m, y_m, tuple(mean))
+    cues = range_cues(camera, boxes, np.full(4, PERSON))
+    if yaw_rad == 0.0:
+        np.testing.assert_allclose(cues.x_m[:, GROUND], x_m, rtol=1e-5)
+        np.testing.assert_allclose(cues.x_m[:, HEIGHT], x_m, rtol=1e-5)
+    else:  # the outline of a cuboid off the axis is touched by a corner, not by the middle of its edge
+        np.testing.assert_allclose(cues.x_m[:, GROUND], x_m, rtol=0.03)
+        np.testing.assert_allclose(cues.x_m[:, HEIGHT], x_m, rtol=0.03)
+
+
+def test_roof_below_the_camera_is_seen_at_its_far_rim() -> None:
+    x_m = np.array([6.0, 12.0, 40.0])
+    camera = CAMERA.mounted(height_m=2.5)
+    boxes = boxes_of(camera, x_m, np.zeros(3), (1.73, 0.62, 0.75))
+    cues = range_cues(camera, boxes, np.full(3, PERSON))
+    np.testing.assert_allclose(cues.x_m[:, HEIGHT], x_m, rtol=0.01)
+
+
+def test_width_of_a_body_straight_ahead() -> None:
+    boxes = boxes_of(CAMERA, np.array([10.0, 25.0]), np.zeros(2), (1.73, 0.62, 0.75))
+    cues = range_cues(CAMERA, boxes, np.full(2, PERSON))
+    np.testing.assert_allclose(cues.x_m[:, WIDTH], [10.0, 25.0], rtol=5e-3)
+
+
+def test_lens_distortion_is_undone() -> None:
+    bent = Camera(
+        1280, 720, 900.0, 900.0, 640.0, 360.0, 1.5, distortion=Distortion("brown", (-0.2, 0.05, 0.0, 0.0, 0.0))
+    )
+    straight = bent.undistorted()
+    edge = np.array([[400.0, 300.0, 480.0, 500.0]])
+    middles = np.array([[400.0, 400.0], [440.0, 300.0], [480.0, 400.0], [440.0, 500.0]])
+    xy, _ = bent.normalised(middles)
+    slopes = box_slopes(bent, edge).slope[0]
+    np.testing.assert_allclose(slopes, [-xy[0, 0], -xy[1, 1], -xy[2, 0], -xy[3, 1]], atol=2e-5)
+    assert abs(box_slopes(straight, edge).slope[0, BOTTOM] - slopes[BOTTOM]) > 1e-3
+
+
+def test_sigma_of_the_ground_cue_is_that_of_a_simulation() -> None:
+    """Pitch, height and box drawn at random: the spread of the range is the sigma that is claimed (to 8 %)."""
+    rng = np.random.default_rng(1)
+    noise = RangeNoise(edge_px=1.0, edge_share=0.0, camera_height_rel=0.02, road_m=0.0)
+    for x_m in (8.0, 15.0, 25.0):
+        box = boxes_of(CAMERA, np.array([x_m]), np.zeros(1), (1.73, 0.62, 0.75))
+        cues = range_cues(CAMERA, box, np.array([PERSON]), pitch_sigma_rad=0.004, noise=noise)
+        claimed = float(np.sqrt(cues.log_cov[0, GROUND, GROUND]))
+        said = []
+        for _ in range(1000):
+            camera = CAMERA.mounted(
+                pitch_rad=CAMERA.pitch_rad + 0.004 * rng.standard_normal(),
+                height_m=1.5 * (1 + 0.02 * rng.standard_normal()),
+            )
+            moved = box + np.array([0, 0, 0, rng.standard_normal()])
+            said.append(
+                camera.ground_from_px(np.stack([0.5 * (moved[:, 0] + moved[:, 2]), moved[:, 3]], axis=1))[0][0, 0]
+            )
+        assert claimed == pytest.approx(np.std(np.log(said)), rel=0.08)
+
+
+def test_border_takes_cues_away() -> None:
+    inside = np.array([600.0, 300.0, 640.0, 500.0])
+    boxes = np.array(
+        [inside, [600.0, 300.0, 640.0, 719.0], [0.0, 300.0, 40.0, 500.0], [600.0, 0.0, 640.0, 500.0], [0, 0, 1279, 719]]
+    )
+    have = np.isfinite(range_cues(CAMERA, boxes, np.full(5, CAR)).x_m)
+    np.testing.assert_array_equal(
+        have[:, [GROUND, HEIGHT]], [[True, True], [False, False], [True, True], [True, False], [False, False]]
+    )
+    assert not have[2, WIDTH]
+    points = range_objects(CAMERA, boxes, np.full(5, CAR))
+    assert not points.valid[4] and np.isnan(points.xy_m[4]).all()
+
+
+def test_above_the_horizon_only_size_speaks() -> None:
+    cues = range_cues(CAMERA, np.array([[600.0, 100.0, 620.0, 140.0]]), np.array([SIGN]))
+    assert np.isnan(cues.x_m[0, GROUND]) and np.isfinite(cues.x_m[0, HEIGHT])
+
+
+def test_far_objects_lean_on_size_and_near_ones_on_the_road() -> None:
+    near, far = (
+        range_cues(CAMERA, boxes_of(CAMERA, np.array([x]), np.zeros(1), (1.9, 0.62, 0.75)), np.array([PERSON]))
+        for x in (6.0, 60.0)
+    )
+
+    def lean(cues: RangeCues) -> float:
+        x_m, _ = fuse_cues(cues)
+        ground, height = np.log(cues.x_m[0, [GROUND, HEIGHT]])
+        return float((np.log(x_m[0]) - height) / (ground - height))
+
+    assert lean(near) > 0.4 > 0.15 > lean(far) > 0.0
+
+
+def test_fusion_of_independent_cues_is_inverse_variance() -> None:
+    sigma = np.array([0.1, 0.2, 1e3])
+    cues = RangeCues(np.array([[20.0, 21.0, np.nan]]), np.diag(sigma**2)[None], np.zeros((1, 2)), np.ones((1, 2)))
+    x_m, log_sigma = fuse_cues(cues)
+    assert np.log(x_m[0]) == pytest.approx((100 * np.log(20.0) + 25 * np.log(21.0)) / 125)
+    assert log_sigma[0] == pytest.approx(125**-0.5, rel=1e-6)
+
+
+def test_cues_that_contradict_each_other_widen_sigma() -> None:
+    cov = np.diag(np.array([0.05, 0.05, 1e3]) ** 2)[None]
+    agree, contradict = (
+        RangeCues(np.array([[20.0, x, np.nan]]), cov, np.zeros((1, 2)), np.ones((1, 2))) for x in (20.0, 30.0)
+    )
+    expected = np.log(1.5) / (0.05 * np.sqrt(2))  # square root of chi-square over one degree of freedom
+    assert fuse_cues(contradict)[1][0] / fuse_cues(agree)[1][0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_lateral_place_of_parked_cars_is_their_middle() -> None:
+    x_m, y_m = np.array([10.0, 10.0, 25.0]), np.array([4.0, -4.0, 0.2])
+    boxes = boxes_of(CAMERA, x_m, y_m, (1.51, 1.63, 3.9))
+    points = range_objects(CAMERA, boxes, np.full(3, CAR), pitch_sigma_rad=1e-4, noise=RangeNoise(0.1, 0.0, 0.001, 0.0))
+    np.testing.assert_allclose(points.xy_m, np.stack([x_m, y_m], axis=1), atol=0.25)
+    assert (np.linalg.eigvalsh(points.cov_m2) > 0).all()
+
+
+def test_no_boxes_are_no_points() -> None:
+    assert len(range_objects(CAMERA, np.empty((0, 4)), np.empty(0, np.int64))) == 0
+
+
+def test_boxes_of_nonsense_are_invalid_not_numbers() -> None:
+    boxes = np.array([[np.nan, 1, 2, 3], [5, 5, 5, 5], [-50, -50, -10, -10]], dtype=float)
+    points = range_objects(CAMERA, boxes, np.zeros(3, np.int64))
+    assert not points.valid.any() and np.isnan(points.xy_m).all()

@@ -1,0 +1,364 @@
+"""Metric tracks: the filter is what it says it is, and right on worlds whose truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geometry.box3d import outline_px
+from geometry.camera import Camera
+from geometry.size_priors import size_priors
+from geometry.types import GroundPoints
+from perception.types import CLASS_ID
+from tracking.box_model import SHARED, STATES, YAWS_RAD, Step, edges, move, sides
+from tracking.motion import MetricFilter, MetricState, MotionConfig, time_to_collision
+from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
+from tracking.size import apply_priors, wide_prior
+from tracking.types import EgoMotion
+
+CAMERA = Camera(1242, 375, 721.5, 721.5, 609.6, 172.9, 1.65)
+CAR = CLASS_ID["car"]
+
+
+def positive(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    root = rng.standard_normal(shape)
+    return root @ np.swapaxes(root, -1, -2) + 0.1 * np.eye(shape[-1])
+
+
+def states(rng: np.random.Generator, count: int) -> np.ndarray:
+    low = np.array([2.0, -0.3, -0.3, -0.1, 0.2, 0.4, 1.2, -0.01])
+    high = np.array([4.0, 0.3, 0.3, 0.1, 0.8, 0.6, 1.6, 0.01])
+    return low + (high - low) * rng.random((count, STATES))
+
+
+# -- the filter of rows that share unknowns ---------------------------------------------------------------------------
+
+
+def test_rows_given_shared_unknowns_equal_the_joint_filter() -> None:
+    """Random linear measurements; the joint Kalman filter over all states at once is the reference (to 1e-9)."""
+    rng = np.random.default_rng(0)
+    rows, n, m, k = 4, 3, 2, 2
+    shared = Shared(rng.standard_normal(m), positive(rng, m, m))
+    given_shared = RowsGiven(rng.standard_normal((rows, n)), positive(rng, rows, n, n), np.zeros((rows, n, m)))
+    x = np.concatenate([shared.mean, given_shared.mean.ravel()])
+    P = np.zeros((len(x), len(x)))
+    P[:m, :m] = shared.cov
+    for i in range(rows):
+        at = slice(m + i * n, m + (i + 1) * n)
+        P[at, at] = given_shared.cov[i]
+    for _ in range(6):
+        H, D = rng.standard_normal((rows, k, n)), rng.standard_normal((rows, k, m))
+        R, z = positive(rng, rows, k, k), rng.standard_normal((rows, k))
+        whole, noise = np.zeros((rows * k, len(x))), np.zeros((rows * k, rows * k))
+        for i in range(rows):
+            whole[i * k : (i + 1) * k, :m] = D[i]
+            whole[i * k : (i + 1) * k, m + i * n : m + (i + 1) * n] = H[i]
+            noise[i * k : (i + 1) * k, i * k : (i + 1) * k] = R[i]
+        expected = np.einsum("rkn,rn->rk", H, given_shared.mean) + D @ shared.mean
+        measured = Measured(z - expected, H, D, R)
+        innovation = whole @ P @ whole.T + noise
+        nis = [
+            (z[i] - expected[i]) @ np.linalg.solve(innovation[i * k : i * k + k, i * k : i * k + k], z[i] - expected[i])
+            for i in range(rows)
+        ]
+        np.testing.assert_allclose(surprise(shared, given_shared, measured), nis, rtol=1e-9)
+        shared, given_shared = update(shared, given_shared, measured)
+        K = P @ whole.T @ np.linalg.inv(innovation)
+        x, P = x + K @ (z.ravel() - whole @ x), (np.eye(len(x)) - K @ whole) @ P
+        np.testing.assert_allclose(shared.mean, x[:m], atol=1e-9)
+        np.testing.assert_allclose(shared.cov, P[:m, :m], atol=1e-9)
+        np.testing.assert_allclose(given_shared.mean.ravel(), x[m:], atol=1e-9)
+        marginal = given_shared.marginal(shared)
+        for i in range(rows):
+            at = slice(m + i * n, m + (i + 1) * n)
+            np.testing.assert_allclose(marginal[i], P[at, at], atol=1e-9)
+            np.testing.assert_allclose(given_shared.gain[i] @ shared.cov, P[at, :m], atol=1e-9)
+
+
+def test_drift_of_the_shared_unknowns_keeps_what_each_row_knows() -> None:
+    """The joint of each row with the drifted unknowns: cov(row) is as before, cov(row, s) decays."""
+    rng = np.random.default_rng(1)
+    shared = Shared(rng.standard_normal(3), positive(rng, 3, 3))
+    rows = RowsGiven(rng.standard_normal((5, 4)), positive(rng, 5, 4, 4), rng.standard_normal((5, 4, 3)))
+    decay, noise = np.array([1.0, 0.7, 0.2]), np.array([0.01, 0.4, 2.0])
+    later, moved = predict_shared(shared, rows, decay, noise)
+    np.testing.assert_allclose(later.cov, decay[:, None] * shared.cov * decay + np.diag(noise))
+    np.testing.assert_allclose(moved.marginal(later), rows.marginal(shared), atol=1e-10)
+    np.testing.assert_allclose(moved.gain @ later.cov, rows.gain @ shared.cov * decay, atol=1e-10)
+    same = predict_rows(moved, moved.mean, np.eye(4), np.zeros((4, 4)))
+    np.testing.assert_array_equal(same.cov, moved.cov)
+
+
+# -- the model of a box -----------------------------------------------------------------------------------------------
+
+
+def test_derivatives_of_the_edges_are_finite_differences() -> None:
+    rng = np.random.default_rng(2)
+    state, shared, yaw = states(rng, 12), np.array([0.01, -0.004, 0.03]), rng.dirichlet(np.ones(len(YAWS_RAD)), 12)
+    model = edges(state, shared, 1.65, yaw, sides(state))
+    for column in range(STATES):
+        step = np.zeros(STATES)
+        step[column] = 1e-6
+        up, down = (edges(state + s, shared, 1.65, yaw, sides(state + s)).slope for s in (step, -step))
+        np.testing.assert_allclose(model.by_state[:, :, column], (up - down) / 2e-6, atol=1e-7)
+    for column in range(SHARED):
+        step = np.zeros(SHARED)
+        step[column] = 1e-6
+        up, down = (edges(state, shared + s, 1.65, yaw, sides(state)).slope for s in (step, -step))
+        np.testing.assert_allclose(model.by_shared[:, :, column], (up - down) / 2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("heading", range(len(YAWS_RAD)))
+def test_edges_are_the_outline_of_a_box_in_space(heading: int) -> None:
+    """Against ``geometry.box3d``: another way to the same box."""
+    hwl, y_m, x_near = np.array([1.4, 1.7, 4.1]), 3.0, 14.0
+    yaw = YAWS_RAD[heading]
+    half = 0.5 * (hwl[2] * abs(math.cos(yaw)) + hwl[1] * abs(math.sin(yaw)))
+    solid = np.array([[*hwl, x_near + half, y_m, 0.0, yaw]])
+    box = outline_px(CAMERA, solid)[0][0]
+    state = np.array([[math.log(x_near), y_m / x_near, 0, 0, *np.log(hwl), 0]])
+    slope = edges(state, np.zeros(SHARED), 1.65, np.eye(len(YAWS_RAD))[[heading]], sides(state)).slope[0]
+    px = [609.6 - 721.5 * slope[0], 172.9 - 721.5 * slope[1], 609.6 - 721.5 * slope[2], 172.9 - 721.5 * slope[3]]
+    np.testing.assert_allclose(px, box, atol=1e-6)
+
+
+def test_scale_cannot_be_seen_but_by_the_road() -> None:
+    """Nearer and smaller by the same factor leaves all edges but for the part that the camera's height makes."""
+    rng = np.random.default_rng(3)
+    state = states(rng, 20)
+    scale = np.array([1.0, 0, 0, 0, 1.0, 1.0, 1.0, 0])
+    model = edges(state, np.zeros(SHARED), 1e-9, np.tile(np.eye(len(YAWS_RAD))[0], (20, 1)), sides(state))
+    np.testing.assert_allclose(model.by_state @ scale, 0.0, atol=1e-9)
+
+
+def test_motion_is_rigid_motion_of_the_vehicle() -> None:
+    rng = np.random.default_rng(4)
+    state = states(rng, 10)
+    step = Step(0.2, turn_rad=0.05, faster_mps=0.7)
+    new, F = move(state, step)
+    x, place, v = np.exp(state[:, :1]), np.stack([np.ones(10), state[:, 1]], axis=1), state[:, 2:4]
+    c, s = math.cos(0.05), math.sin(0.05)
+    into = np.array([[c, s], [-s, c]])
+    np.testing.assert_allclose(
+        np.exp(new[:, :1]) * np.stack([np.ones(10), new[:, 1]], 1), (place + 0.2 * v) * x @ into.T
+    )
+    np.testing.assert_allclose(np.exp(new[:, :1]) * new[:, 2:4], (v * x - [0.7, 0.0]) @ into.T)
+    for column in range(STATES):
+        nudge = np.zeros(STATES)
+        nudge[column] = 1e-6
+        numeric = (move(state + nudge, step)[0] - move(state - nudge, step)[0]) / 2e-6
+        np.testing.assert_allclose(F[:, :, column], numeric, atol=1e-7)
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def test_mixture_in_place_of_the_wide_prior_equals_importance_sampling() -> None:
+    """Samples of the filter's Gaussian, weighted by mixture over wide prior, are the posterior by definition."""
+    rng = np.random.default_rng(5)
+    priors = size_priors(np.array([CAR]))
+    wide = wide_prior(priors)
+    mean, sigma = wide.mean[0] + [0.12, 0.05, 0.02], np.array([0.08, 0.05, 0.1])
+    rows = RowsGiven(mean[None], np.diag(sigma**2)[None], np.zeros((1, 3, 1)))
+    joined = apply_priors(Shared(np.zeros(1), np.eye(1)), rows, priors, 0)
+    draw = mean + sigma * rng.standard_normal((400_000, 3))
+
+    def log_density(centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        return np.sum(-0.5 * ((draw - centre) / spread) ** 2 - np.log(spread), axis=1)
+
+    kinds = [np.log(priors.share[0, k]) + log_density(priors.log_hwl[0, k], priors.spread[0, k]) for k in range(2)]
+    weight = np.exp(np.logaddexp(*kinds) - log_density(wide.mean[0], wide.sigma[0]))
+    weight /= weight.sum()
+    np.testing.assert_allclose(joined.mean[0], weight @ draw, atol=2e-3)
+    np.testing.assert_allclose(
+        np.sqrt(np.diag(joined.cov[0])), np.sqrt(weight @ (draw - weight @ draw) ** 2), rtol=0.03
+    )
+    share = np.exp(kinds[1] - np.logaddexp(*kinds))
+    assert joined.kind_share[0, 1] == pytest.approx(weight @ share, abs=0.01)
+
+
+# -- worlds -----------------------------------------------------------------------------------------------------------
+
+
+def unranged(count: int) -> GroundPoints:
+    return GroundPoints(np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan), np.zeros(count, bool))
+
+
+def drive(
+    metric: MetricFilter,
+    near_m: np.ndarray,
+    hwl: tuple[float, float, float],
+    ego: EgoMotion | None,
+    camera: Camera = CAMERA,
+) -> list[MetricState]:
+    """One body along the road at y = 0.5, its nearest face at ``near_m`` frame by frame, 10 frames a second."""
+    answers = []
+    for index, x in enumerate(near_m):
+        box, _ = outline_px(camera, np.array([[*hwl, x + hwl[2] / 2, 0.5, 0.0, 0.0]]))
+        metric.predict(0.1 if index else 0.0, ego)
+        if index:
+            metric.update(np.array([0]), unranged(1), box, np.array([CAR]), CAMERA, 0.1 * index)
+        else:
+            metric.birth(unranged(1), box, np.array([CAR]), CAMERA, 0.0)
+        answers.append(metric.state())
+    return answers
+
+
+def test_braking_to_a_slower_car_range_speed_and_time_to_collision() -> None:
+    """Own speed 20 m/s, theirs 12: after one second within 2 %, 0.5 m/s and 10 %."""
+    near = 50.0 - 0.8 * np.arange(45)
+    ego = EgoMotion(speed_mps=20.0, speed_sigma_mps=0.1, source="given")
+    states_ = drive(MetricFilter(MotionConfig.exact()), near, (1.55, 1.7, 4.2), ego)
+    for x, state in list(zip(near, states_, strict=True))[10:]:
+        assert state.absolute.all()
+        assert state.xy_m[0, 0] == pytest.approx(x, rel=0.02)
+        assert state.v_mps[0, 0] == pytest.approx(12.0, abs=0.5)
+        assert state.ttc_s[0] == pytest.approx(x / 8.0, rel=0.1)
+        assert state.ttc_low_s[0] < x / 8.0 < state.ttc_high_s[0]
+    assert states_[-1].xy_m[0, 1] == pytest.approx(0.5, abs=0.15)
+
+
+def test_without_own_speed_velocities_are_relative_and_say_so() -> None:
+    near = 50.0 - 0.8 * np.arange(30)
+    state = drive(MetricFilter(MotionConfig.exact()), near, (1.5, 1.63, 3.9), None)[-1]
+    assert not state.absolute.any()
+    assert state.v_mps[0, 0] == pytest.approx(-8.0, abs=0.5)
+
+
+def test_opening_has_no_collision() -> None:
+    state = drive(MetricFilter(MotionConfig.exact()), 10.0 + 0.8 * np.arange(30), (1.5, 1.63, 3.9), None)[-1]
+    assert state.ttc_s[0] == math.inf and state.ttc_high_s[0] == math.inf
+
+
+def test_size_learned_near_is_kept_as_it_moves_away() -> None:
+    """A van called car: 2.1 m high. Its height is learned under 15 m and its range stays right at 60 m, where height
+    alone would be 29 % short."""
+    near = np.concatenate([10.0 + 0.05 * np.arange(40), 12.0 + 0.6 * np.arange(80)])
+    states_ = drive(MetricFilter(MotionConfig.exact()), near, (2.1, 1.9, 5.0), None)
+    assert states_[-1].size_m[0, 0] == pytest.approx(2.1, rel=0.05)
+    assert states_[-1].xy_m[0, 0] == pytest.approx(near[-1], rel=0.05)
+
+
+def test_many_objects_tell_the_pitch() -> None:
+    """The camera looks half a degree lower than believed; people of usual height at many ranges give it away."""
+    tilted = CAMERA.mounted(pitch_rad=math.radians(0.5))
+    metric = MetricFilter(MotionConfig.outlines())
+    x_m = np.array([7.0, 10.0, 14.0, 20.0, 28.0, 40.0])
+    person = np.full(6, CLASS_ID["person"])
+    solid = np.stack(
+        [[1.73, 0.62, 0.75, x + 0.375, y, 0.0, 0.0] for x, y in zip(x_m, np.linspace(-3, 3, 6), strict=True)]
+    )
+    boxes, _ = outline_px(tilted, solid)
+    metric.birth(unranged(6), boxes, person, CAMERA, 0.0)
+    for index in range(1, 40):
+        metric.predict(0.1)
+        metric.update(np.arange(6), unranged(6), boxes, person, CAMERA, 0.1 * index)
+    state = metric.state()
+    assert metric.pitch_rad == pytest.approx(math.radians(0.5), abs=math.radians(0.15))
+    np.testing.assert_allclose(state.xy_m[:, 0], x_m, rtol=0.04)
+    flat = tilted.height_m / np.tan(np.arctan(1.65 / x_m) - math.radians(0.5))
+    assert abs(flat[-1] / x_m[-1] - 1) > 0.2  # what the road alone would say of the farthest
+
+
+def test_covariance_is_honest() -> None:
+    """Sixteen worlds drawn from the filter's own assumptions: two-sided coverage of one sigma is near 68 %."""
+    rng = np.random.default_rng(7)
+    within, config = [], MotionConfig.exact()
+    for _ in range(16):
+        size = np.exp(np.log([1.5, 1.63, 3.9]) + np.array([0.056, 0.065, 0.13]) * rng.standard_normal(3))
+        start, closing = rng.uniform(25, 50), rng.uniform(0.0, 0.6)
+        metric = MetricFilter(config)
+        for index in range(20):
+            x = start - closing * index
+            box, _ = outline_px(CAMERA, np.array([[*size, x + size[2] / 2, 0.0, 0.0, 0.0]]))
+            box = box + (1.0 + 0.012 * (box[:, 3:] - box[:, 1:2])) * rng.standard_normal((1, 4))
+            metric.predict(0.1 if index else 0.0)
+            if index:
+                metric.update(np.array([0]), unranged(1), box, np.array([CAR]), CAMERA, 0.0)
+            else:
+                metric.birth(unranged(1), box, np.array([CAR]), CAMERA, 0.0)
+        state = metric.state()
+        within.append(abs(state.xy_m[0, 0] - x) <= math.sqrt(state.cov[0, 0, 0]))
+    assert np.mean(within) >= 0.55
+
+
+# -- time to collision ------------------------------------------------------------------------------------------------
+
+
+def test_interval_of_time_to_collision_covers_68_per_cent() -> None:
+    """Fieller's interval is exact in repetition: draw measurements about a true ratio, count how often it is inside."""
+    rng = np.random.default_rng(8)
+    cov = np.array([[1.0, 0.3], [0.3, 0.5]])
+    truth = np.array([20.0, 5.0])
+    drawn = truth + rng.standard_normal((20_000, 2)) @ np.linalg.cholesky(cov).T
+    _, low, high = time_to_collision(drawn[:, 0], drawn[:, 1], np.tile(cov, (20_000, 1, 1)))
+    assert np.mean((low <= 4.0) & (high >= 4.0)) == pytest.approx(0.683, abs=0.015)
+
+
+def test_time_to_collision_by_hand() -> None:
+    ttc, low, high = time_to_collision(np.array([20.0, 20.0]), np.array([5.0, -5.0]), np.zeros((2, 2, 2)))
+    np.testing.assert_allclose(ttc, [4.0, np.inf])
+    np.testing.assert_allclose(low, [4.0, np.inf])
+    np.testing.assert_allclose(high, [4.0, np.inf])
+
+
+# -- rows and bad input -----------------------------------------------------------------------------------------------
+
+
+def test_rows_parallel_births_and_drops() -> None:
+    metric = MetricFilter()
+    boxes = np.array([[600, 150, 640, 220], [100, 100, 300, 300], [700, 160, 720, 200]], dtype=float)
+    metric.birth(unranged(3), boxes, np.array([CAR, CAR, CLASS_ID["person"]]), CAMERA, 0.0)
+    before = metric.state()
+    metric.keep(np.array([True, False, True]))
+    after = metric.state()
+    assert len(metric) == len(after.xy_m) == 2
+    np.testing.assert_allclose(after.xy_m, before.xy_m[[0, 2]], rtol=0.05)
+    metric.keep(np.zeros(2, bool))
+    assert metric.state().cov.shape == (0, 4, 4)
+
+
+def test_without_a_camera_nothing_is_known() -> None:
+    metric = MetricFilter()
+    metric.birth(unranged(1), np.array([[1.0, 1, 50, 50]]), np.array([CAR]), None, 0.0)
+    state = metric.state()
+    assert np.isnan(state.xy_m).all() and np.isnan(state.ttc_s).all()
+    assert np.isfinite(state.size_m).all()
+
+
+def test_sign_is_ranged_by_its_size_alone() -> None:
+    metric = MetricFilter()
+    sign = CLASS_ID["traffic sign"]
+    height_px = 721.5 * math.exp(size_priors(np.array([sign])).moments()[0][0, 0]) / 20.0
+    box = np.array([[700.0, 60.0, 700.0 + height_px, 60.0 + height_px]])
+    metric.birth(unranged(1), box, np.array([sign]), CAMERA, 0.0)
+    state = metric.state()
+    assert state.xy_m[0, 0] == pytest.approx(20.0, rel=0.1)
+    assert math.sqrt(state.cov[0, 0, 0]) > 3.0
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), dt_s=st.sampled_from([0.0, 0.02, 0.1, 1.0]))
+def test_any_boxes_leave_numbers_or_nan_and_covariances_positive(seed: int, dt_s: float) -> None:
+    rng = np.random.default_rng(seed)
+    metric = MetricFilter()
+    corner = rng.uniform(-50, 1300, (6, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(0, 600, (6, 2))], axis=1)
+    metric.birth(unranged(6), boxes, rng.integers(0, 10, 6), CAMERA, 0.0)
+    for _ in range(8):
+        speed = rng.choice([np.nan, 0.0, 30.0])
+        metric.predict(dt_s, EgoMotion(speed_mps=speed, yaw_rate_radps=rng.choice([np.nan, -0.5, 0.5])))
+        rows = np.flatnonzero(rng.random(6) < 0.7)
+        boxes = boxes + rng.normal(0, 30, boxes.shape)
+        metric.update(rows, unranged(len(rows)), boxes[rows], rng.integers(0, 10, len(rows)), CAMERA, 0.0)
+    state = metric.state()
+    known = np.isfinite(state.xy_m[:, 0])
+    assert np.isfinite(state.cov[known]).all()
+    scale = np.sqrt(np.einsum("nii->ni", state.cov[known]))
+    correlation = state.cov[known] / scale[:, :, None] / scale[:, None]
+    assert (np.linalg.eigvalsh(correlation) > -1e-6).all()
+    assert (state.ttc_low_s[known] <= state.ttc_high_s[known]).all()
