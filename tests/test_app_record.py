@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from app.record import Header, RecordWriter, find, load, read
-from app.record_json import frame_line, read_frame, rounded
+from app.record_json import frame_line, header_line, read_frame, rounded
 from app.types import CameraPose, Event, EventKind, FrameResult
 from geometry.camera import Camera
 from geometry.distortion import Distortion
@@ -184,3 +184,17 @@ def test_a_broken_line_in_the_middle_is_told_with_its_number(tmp_path: Path) -> 
 def test_a_folder_without_a_record_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no record"):
         find(tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_lines_follow_the_published_schema(count: int) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((Path(__file__).parents[1] / "docs" / "records.schema.json").read_text())
+    check = jsonschema.Draft202012Validator(schema)
+    check.validate(json.loads(header_line(header())))
+    line = json.loads(frame_line(result(1, count)))
+    check.validate(line)
+    del line["tracks"]["ttc_s"]
+    assert not check.is_valid(line)
+    line = json.loads(frame_line(result(1, count))) | {"more": 1}
+    assert not check.is_valid(line)
