@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geometry.camera import Camera
+from perception.enhance import dehaze, measure_visibility
 from perception.lanes.boundary_filter import BoundaryFilter
 from perception.lanes.family import Shape
 from perception.lanes.fit import Candidates
@@ -26,6 +27,7 @@ _MATCH_X_M = np.array([5.0, 10.0, 18.0])
 _FORGET_S = 0.7  # a dashed line's gap at walking speed, a vehicle that passes
 _DUPLICATE_M = 0.6
 _WIDTH_GAIN = 0.05
+_LOOK_AGAIN_S = 0.5
 _KINDS: tuple[LaneKind, ...] = ("solid", "dashed", "double", "unknown")
 _COLOURS: tuple[LaneColour, ...] = ("white", "yellow", "unknown")
 
@@ -55,6 +57,7 @@ class LaneTracker:
         self._shape: Shape | None = None
         self._width_m: float | None = None
         self._t_s: float | None = None
+        self._hazy, self._looked_s = False, math.inf
         self._status_memory: list[tuple[float, float, float]] = []
 
     @property
@@ -76,10 +79,16 @@ class LaneTracker:
         self._t_s = frame.t_s
         for boundary in self._boundaries:
             boundary.predict(dt_s, forward_m, yaw_rad)
-        fitted = self._fit(frame.bgr, camera, _covering_boxes(detections))
+        fitted = self._fit(self._cleared(frame), camera, _covering_boxes(detections))
         self._associate(fitted)
         self._choose_ego()
         return self._report(frame.t_s)
+
+    def _cleared(self, frame: Frame) -> np.ndarray:
+        """The picture without haze; whether there is haze is looked at now and then: it does not come at once."""
+        if not self._looked_s <= frame.t_s < self._looked_s + _LOOK_AGAIN_S:
+            self._hazy, self._looked_s = measure_visibility(frame.bgr).is_hazy, frame.t_s
+        return dehaze(frame.bgr) if self._hazy else frame.bgr
 
     def _fit(self, bgr: np.ndarray, camera: Camera, boxes_px: np.ndarray) -> FrameFit | None:
         if self._grid is None or not self._grid.fits(camera):
