@@ -17,8 +17,8 @@ import numpy as np
 from geometry.camera import Camera
 
 _MIN_POINTS = 20
-_STEPS = 10
-_TURN_STEPS = 5
+_STEPS = 8
+_TURN_STEPS = 4
 _SCALE = 3.0  # of the median residual: three quarters of a normal distribution's points keep half their weight
 _NOISE_PX = 0.3  # of a tracked corner; residuals are never believed to be smaller
 _START_PX = 8.0  # the robust scale at first, halved every step down to the residuals' own
@@ -29,7 +29,9 @@ _MAX_GROWTH = 0.4  # a point this much farther from the focus was passed at 2.5 
 _ROAD_AHEAD_M = (3.0, 25.0)
 _ROAD_ASIDE_M = 4.0  # the ego lane and half its neighbours
 _LANE_ASIDE_M = 2.0  # the ego lane: beyond may lie kerbs and barriers, whose height would pass for roll
-_MIN_ROAD_POINTS = 12
+_MIN_ROAD_POINTS = 8
+_OWN_BODY_M = 10.0  # what seems to lie on the road nearer than this and stays put is the vehicle's own
+_MIN_MOVING = 30
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ def camera_motion(camera: Camera, px_before: np.ndarray, px_now: np.ndarray) -> 
     """
     before, ok_before = camera.normalised(np.asarray(px_before, dtype=np.float64))
     now, ok_now = camera.normalised(np.asarray(px_now, dtype=np.float64))
+    noise = _NOISE_PX / math.sqrt(camera.fx_px * camera.fy_px)
     ok = ok_before & ok_now
     before, now = before[ok], now[ok]
+    own = _own_body(camera, before, now, noise)
+    before, now = before[~own], now[~own]
     if len(now) < _MIN_POINTS:
         return None
-    noise = _NOISE_PX / math.sqrt(camera.fx_px * camera.fy_px)
     solved = _solve(before, now, _heading(camera), noise)
     if solved is None:
         return None
@@ -111,6 +115,17 @@ def _rotated(xy: np.ndarray, omega: np.ndarray) -> np.ndarray:
     rotation = cv2.Rodrigues(omega)[0]
     turned = xy @ rotation[:, :2].T + rotation[:, 2]
     return turned[:, :2] / turned[:, 2:]
+
+
+def _own_body(camera: Camera, before: np.ndarray, now: np.ndarray, noise: float) -> np.ndarray:
+    """(N,) bool: points that stay where the near road should move, while the rest moves: bonnet, dashboard, sticker."""
+    still = np.max(np.abs(now - before), axis=1) < 4.0 * noise
+    rays = np.concatenate([now, np.ones((len(now), 1))], axis=1)
+    descent = -(rays @ camera.vehicle_from_camera_rotation[2])
+    near = still & (descent > camera.height_m / _OWN_BODY_M)
+    others = now[~still] - before[~still]
+    moves = len(others) >= _MIN_MOVING and float(np.median(np.abs(others).max(axis=1))) > 6.0 * noise
+    return near if moves else np.zeros_like(near)
 
 
 def _heading(camera: Camera) -> np.ndarray:
@@ -198,10 +213,10 @@ def _road_plane(
     lane = np.abs(xy[on_road, 1]) < _LANE_ASIDE_M
     first = lane if lane.sum() >= _MIN_ROAD_POINTS else np.ones_like(lane)
     plane = believed * float(np.median((growth / (design @ believed))[first]))
-    for step in range(8):
+    for step in range(6):
         error = (growth - design @ plane) / sigma
         scale = max(1.5, 1.4826 * float(np.median(np.abs(error[first]))) * (4.0 if step < 3 else 1.5))
-        joined = first if step < 4 else np.ones_like(lane)
+        joined = first if step < 3 else np.ones_like(lane)
         weight = joined * _weights(error, scale) / sigma**2
         information = (design * weight[:, None]).T @ design
         plane = np.linalg.solve(information + 1e-9 * np.eye(3), (design * weight[:, None]).T @ growth)

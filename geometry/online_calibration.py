@@ -303,7 +303,7 @@ class OnlineCalibration:
 
     def _floor(self) -> np.ndarray:
         """Least scatter of one block: steering and slopes of the road, over some seconds."""
-        return np.array([math.radians(0.1), math.radians(0.15), math.radians(0.3), 0.02])
+        return np.array([math.radians(0.1), math.radians(0.15), math.radians(1.0), 0.02])
 
     def _measured(self) -> SlowEstimate:
         return self._slow.estimate(self._floor())

@@ -124,3 +124,20 @@ def test_kitti_pitch_roll_and_speed(shared: Path) -> None:
     assert np.nanmedian(roll) == pytest.approx(0.56, abs=1.0)
     assert np.nanmedian(speed) == pytest.approx(1.0, abs=0.08)
     assert np.median(np.abs(yaw_rate)) < 0.4
+
+
+def test_the_bonnet_is_no_road() -> None:
+    """Corners of the vehicle's own bonnet stay where they are: neither speed nor turn may rest on them."""
+    camera = load_profile("udacity")
+    before, now = moved_points(camera, 1.0, math.radians(0.5), (0.0, 0.0), 4)
+    rng = np.random.default_rng(0)
+    bonnet = np.c_[rng.uniform(300, 1000, 120), rng.uniform(660, 715, 120)]
+    seen = bonnet + rng.normal(0, 0.2, bonnet.shape)
+    motion = camera_motion(camera, np.concatenate([before, bonnet]), np.concatenate([now, seen]))
+    assert motion is not None
+    assert motion.travel_per_height * camera.height_m == pytest.approx(1.0, rel=0.1)
+    assert math.degrees(motion.turn_rad[2]) == pytest.approx(0.5, abs=0.05)
+    # Standing, everything stays: then nothing is taken for a bonnet.
+    before, now = moved_points(camera, 0.0, 0.0, (0.0, 0.0), 5, outliers=0.0)
+    motion = camera_motion(camera, before, now)
+    assert motion is None or motion.inliers > 150

@@ -153,15 +153,18 @@ class EgoMotionEstimator:
         """Mask of the road ahead below its topmost row, and that row."""
         near, far = self.config.road_ahead_m
         aside = self.config.road_aside_m
-        corners = np.array([[far, aside], [far, -aside], [near, -aside], [near, aside]])
-        px, valid = camera.px_from_ground(corners)
-        if not valid.all():
+        # Points along both sides and the middle: the nearest may lie where the lens model shows nothing.
+        ahead = np.linspace(near, far, 12)
+        sides = [np.stack([ahead, np.full_like(ahead, y)], axis=-1) for y in (-aside, 0.0, aside)]
+        px, valid = camera.px_from_ground(np.concatenate(sides))
+        px = px[valid]
+        if len(px) < 6:
             return None, 0
         top = int(np.clip(px[:, 1].min(), 0, shape[0] - 1))
         if shape[0] - top < 16:
             return None, 0
         road = np.zeros((shape[0] - top, shape[1]), np.uint8)
-        cv2.fillConvexPoly(road, np.round(px - [0, top]).astype(np.int32), 255)
+        cv2.fillConvexPoly(road, cv2.convexHull(np.round(px - [0, top]).astype(np.int32)), 255)
         return road, top
 
     def _measure(
