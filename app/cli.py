@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "batch": "app.commands.batch:batch",
     "export-records": "app.commands.export_records:export_records",
     "replay": "app.commands.replay:replay",
+    "report": "app.commands.report:report",
     "ui": "app.commands.ui:ui",
     "bench": "app.commands.bench:bench",
     "calibrate chessboard": "app.commands.calibrate_chessboard:calibrate_chessboard",
