@@ -24,7 +24,8 @@ class TrackerConfig:
         least_likeness: pairs less alike are never joined.
         evidence_offset, evidence_slope: what a detection adds to the log-odds of existence: offset + slope times the
             log-odds that it is real; between ``evidence_low`` and ``evidence_high``.
-        raw_odds: weight of the score's own log-odds, taken from those that real objects usually get in this stream.
+        raw_odds: weight of the score's own log-odds, counted from ``usual_share`` of those that real objects usually
+            get in this stream.
         seen_share: probability that an object in view is detected in a frame, believed at first and then learned.
         hide_s, return_s, stay_s: mean times until an object gets hidden, until a hidden one is back in view, and
             until it leaves the scene.
@@ -45,11 +46,12 @@ class TrackerConfig:
     widen: float = 0.15
     mahalanobis: float = 0.2
     least_likeness: float = 0.2
-    evidence_offset: float = 3.0
+    evidence_offset: float = 2.5
     evidence_slope: float = 1.2
     evidence_low: float = -2.0
     evidence_high: float = 4.0
     raw_odds: float = 1.2
+    usual_share: float = 0.8
     seen_share: float = 0.9
     hide_s: float = 5.0
     return_s: float = 1.0

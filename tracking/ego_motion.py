@@ -21,6 +21,8 @@ from perception.types import Detections
 from tracking.types import EgoMotion
 
 NAN = math.nan
+_STANDING_PX = 0.2  # half of all points moved less than this: the vehicle stands; at 0.5 m/s near road moves 0.3 px
+_STANDING_MPS = 0.1
 
 
 class SuppliedSpeed(Protocol):
@@ -103,6 +105,7 @@ class EgoMotionEstimator:
         self._grey: np.ndarray | None = None
         self._points = np.empty((0, 2), np.float32)
         self._t_s = NAN
+        self._standing = False
         self._speed = _Scalar(config.acceleration_mps2, config.gate)
         self._yaw_rate = _Scalar(config.yaw_rate_change, config.gate)
         self._flow = cv2.SparsePyrLKOpticalFlow.create(
@@ -122,6 +125,7 @@ class EgoMotionEstimator:
         small = camera.resized(grey.shape[1], grey.shape[0])
         dt_s = t_s - self._t_s
         together = self._grey is not None and self._grey.shape == grey.shape and 0.0 < dt_s <= self.config.longest_s
+        self._standing = False
         self.camera_motion = self._measure(grey, small, detections, dt_s, scale) if together else None
         if not together:
             self._speed.reset()
@@ -176,6 +180,8 @@ class EgoMotionEstimator:
         start = self._expected(before, camera, dt_s)
         now, status, _ = self._flow.calc(self._grey, grey, before, start.copy())
         good = status[:, 0] > 0
+        shift = np.abs(now - before)[good].max(axis=1) if good.any() else np.array([np.inf])
+        self._standing = bool(good.sum() >= 20 and np.median(shift) < _STANDING_PX)
         for x1, y1, x2, y2 in _boxes(detections, scale, grey.shape).tolist():
             good &= ~((now[:, 0] >= x1) & (now[:, 0] < x2) & (now[:, 1] >= y1) & (now[:, 1] < y2))
         return camera_motion(camera, before[good], now[good])
@@ -201,6 +207,10 @@ class EgoMotionEstimator:
         if not together:
             return
         motion = self.camera_motion
+        if self._standing:
+            self._speed.step(dt_s, 0.0, _STANDING_MPS)
+            self._yaw_rate.step(dt_s, 0.0, _STANDING_PX / camera.fx_px / dt_s)
+            return
         if motion is None:
             self._speed.step(dt_s)
             self._yaw_rate.step(dt_s)

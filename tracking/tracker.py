@@ -107,6 +107,7 @@ class Tracker:
         ranges: GroundPoints | None = None,
         ego: EgoMotion | None = None,
         camera: Camera | None = None,
+        detected: bool = True,
     ) -> Tracks:
         """Tracks at t_s, those believed to be real.
 
@@ -116,20 +117,24 @@ class Tracker:
             ranges: road positions of the detections, row by row.
             ego: the vehicle's own motion since the last frame: moves the predicted boxes along with the picture.
             camera: of this frame; with one, tracks have a state in metres.
+            detected: False where no detector looked at this frame: nothing was missed, nothing is new, and
+                ``detections`` are boxes followed in the picture (``tracking.follow``), or none.
 
         Raises:
             InputError: time that runs back or is no number; boxes, scores or classes that are none.
         """
         _check(detections)
         scene = _Scene(t_s, self._step_s(t_s), ranges, camera)
-        seen = self._read(detections)
+        seen = self._read(detections, detected)
         self._move_on(scene, ego)
         rows, columns, overlap = self._match(seen)
-        self._believe(rows, seen.evidence[columns], scene)
+        if detected:
+            self._believe(rows, seen.evidence[columns], scene)
         if len(rows):
-            self._learn(rows, columns, seen, scene)
+            self._learn(rows, columns, seen, scene, detected)
         self._forget(t_s)
-        self._begin(columns, overlap, seen, scene)
+        if detected:
+            self._begin(columns, overlap, seen, scene)
         return tracks_from(self._table, self._metric, t_s, self.config)
 
     # -- time -------------------------------------------------------------------------------------------------
@@ -170,7 +175,7 @@ class Tracker:
 
     # -- comparing --------------------------------------------------------------------------------------------
 
-    def _read(self, detections: Detections) -> _Seen:
+    def _read(self, detections: Detections, detected: bool) -> _Seen:
         config = self.config
         xyxy = detections.xyxy_px.astype(np.float64)
         score, class_id = detections.score.astype(np.float64), detections.class_id
@@ -182,12 +187,15 @@ class Tracker:
         if not len(row):
             return _Seen(row, xyxy, xyxy, xyxy, score, class_id, score)
         box = np.concatenate((xyxy[:, :2] + 0.5 * size, size), axis=1)
+        noise = self._spread(size, config.noise**2)
+        if not detected:
+            return _Seen(row, xyxy, box, noise, score, class_id, np.zeros(len(row)))
         odds = log_odds(score)
         worth = self._scores.read(odds)
         evidence = config.evidence_offset + config.evidence_slope * worth
-        evidence += config.raw_odds * (odds - self._scores.usual)
+        evidence += config.raw_odds * (odds - config.usual_share * self._scores.usual)
         evidence = np.minimum(np.maximum(evidence, config.evidence_low), config.evidence_high)
-        return _Seen(row, xyxy, box, self._spread(size, config.noise**2), score, class_id, evidence)
+        return _Seen(row, xyxy, box, noise, score, class_id, evidence)
 
     def _match(self, seen: _Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of tracks and of detections that belong together, and how far each detection overlaps any track."""
@@ -227,7 +235,7 @@ class Tracker:
         ratio[rows] = np.exp(evidence * share)
         self._presence.step(table.column(PRESENT), table.column(HIDDEN), ratio, scene.dt_s)
 
-    def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: _Seen, scene: _Scene) -> None:
+    def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: _Seen, scene: _Scene, detected: bool) -> None:
         """Filter the matched boxes, vote on classes, range them."""
         table, at, score = self._table, seen.row[columns], seen.score[columns]
         old = table.data[rows]
@@ -235,6 +243,9 @@ class Tracker:
         box, rate, cov = update_axes(old[:, BOX], old[:, RATE], cov, seen.box[columns], seen.noise[columns])
         old[:, BOX], old[:, RATE] = box, rate
         old[:, PP], old[:, PV], old[:, VV] = cov
+        if not detected:
+            table.data[rows] = old
+            return
         old[:, XYXY] = seen.xyxy[columns]
         old[:, SEEN], old[:, SCORE], old[:, DETECTION] = scene.t_s, score, at
         votes = old[:, VOTES]
