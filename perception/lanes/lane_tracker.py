@@ -27,6 +27,8 @@ _MATCH_X_M = np.array([5.0, 10.0, 18.0])
 _FORGET_S = 0.7  # a dashed line's gap at walking speed, a vehicle that passes
 _DUPLICATE_M = 0.6
 _WIDTH_GAIN = 0.05
+_NEWCOMER_SHARE = 0.55  # of its score a boundary starts with beside others that are followed already
+_APART_M = 2.0  # nearer to each other there is no lane between two boundaries
 _LOOK_AGAIN_S = 0.5
 _KINDS: tuple[LaneKind, ...] = ("solid", "dashed", "double", "unknown")
 _COLOURS: tuple[LaneColour, ...] = ("white", "yellow", "unknown")
@@ -57,6 +59,7 @@ class LaneTracker:
         self._shape: Shape | None = None
         self._width_m: float | None = None
         self._t_s: float | None = None
+        self._settled = False
         self._hazy, self._looked_s = False, math.inf
         self._status_memory: list[tuple[float, float, float]] = []
 
@@ -112,10 +115,12 @@ class LaneTracker:
             else:
                 boundary.miss(1.0)
         self._shape = fitted.shape if fitted else None
+        self._settled = bool(self._boundaries)
         if fitted:
             for k in free:
                 look = fitted.looks[k]
-                self._boundaries.append(BoundaryFilter(fitted.coeff[k], fitted.cov[k], look, look.score))
+                trust = _NEWCOMER_SHARE if self._settled else 1.0
+                self._boundaries.append(BoundaryFilter(fitted.coeff[k], fitted.cov[k], look, trust * look.score))
         kept: list[BoundaryFilter] = []
         for boundary in sorted(self._boundaries, key=lambda b: -b.score - min(b.seen_s, 1.0)):
             fresh = boundary.unseen_s < _FORGET_S and boundary.score > 0.5 * self.config.min_score
@@ -140,13 +145,22 @@ class LaneTracker:
         told = [b for b in self._boundaries if b.score >= self.config.min_score]
         left = _public(self._left) if self._left in told else None
         right = _public(self._right) if self._right in told else None
-        others = tuple(_public(b) for b in told if b is not self._left and b is not self._right)
+        others = tuple(_public(b) for b in self._further(told))
         lanes = Lanes(left, right, others)
         if left is None or right is None:
             self._status_memory.clear()
             return lanes
         lanes = _with_pose(lanes, left, right)
         return replace(lanes, status=lane_status(self._status_memory, t_s, lanes))
+
+    def _further(self, told: list[BoundaryFilter]) -> list[BoundaryFilter]:
+        """Boundaries beside the ego pair, left to right, with room for a lane between any two: the surer one stays."""
+        kept = [b for b in (self._left, self._right) if b is not None]
+        for boundary in sorted(told, key=lambda b: -b.score):
+            if all(abs(boundary.coeff[0] - other.coeff[0]) > _APART_M for other in kept):
+                kept.append(boundary)
+        further = [b for b in kept if b is not self._left and b is not self._right]
+        return sorted(further, key=lambda b: -b.coeff[0])
 
 
 def _public(boundary: BoundaryFilter | None) -> LaneBoundary:
