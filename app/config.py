@@ -47,10 +47,12 @@ class ClipSettings(_Section):
 
 
 class CameraSettings(_Section):
-    """``profile``: a package profile's name or a TOML file; ``calibrate``: follow the mount while driving."""
+    """``profile``: a package profile's name or a TOML file; ``calibrate``: follow the mount while driving;
+    ``mount_file``: where the mount found is kept from drive to drive."""
 
     profile: str = "generic"
     calibrate: bool = True
+    mount_file: str | None = None
 
 
 class DetectorSettings(_Section):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Protocol
 
 from app.types import CameraPose
 from geometry.calibration import CameraMotion, LaneCue, OnlineCalibration
+from geometry.calibration_store import load_calibration, save_calibration
 from geometry.camera import Camera
 from perception.types import Lanes
 from tracking.types import EgoMotion
+
+_KEEP_EVERY_S = 10.0
 
 
 class MountModel(Protocol):
@@ -49,10 +54,21 @@ class FixedMount:
 
 
 class FollowedMount:
-    """The mount as flow and lanes show it, suspension included."""
+    """The mount as flow and lanes show it, suspension included.
 
-    def __init__(self, camera: Camera) -> None:
-        self._calibration = OnlineCalibration(camera)
+    Args:
+        camera: of the profile.
+        kept: file in which the mount is kept from drive to drive: read now, written while driving; None: nothing is.
+
+    Raises:
+        InputError: the file is of another camera or no such file.
+    """
+
+    def __init__(self, camera: Camera, kept: str | Path | None = None) -> None:
+        self._profile, self._kept = camera, kept
+        seen = load_calibration(camera, kept) if kept is not None else None
+        self._calibration = OnlineCalibration(camera, seen=seen)
+        self._save_s = math.nan
 
     def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:
         """The pose of this frame."""
@@ -65,6 +81,7 @@ class FollowedMount:
             yaw_rate_radps=ego.yaw_rate_radps,
             speed_is_given=ego.source == "given",
         )
+        self._keep(t_s)
         return CameraPose(
             height_m=camera.height_m,
             pitch_rad=camera.pitch_rad,
@@ -74,3 +91,10 @@ class FollowedMount:
             progress=calibration.progress,
             horizon_y_px=camera.horizon_y_px,
         )
+
+    def _keep(self, t_s: float) -> None:
+        """Writes what is known every few seconds, once it is sure."""
+        if self._kept is None or self._calibration.state != "calibrated" or t_s < self._save_s:
+            return
+        self._save_s = t_s + _KEEP_EVERY_S
+        save_calibration(self._calibration, self._profile, self._kept)

@@ -205,7 +205,7 @@ def build_pipeline(
         PipelineConfig(settings.detector.every, settings.events),
         Motion(
             EgoMotionEstimator(supplied=known_speed(settings.ego.speed)),
-            FollowedMount(camera) if settings.camera.calibrate else FixedMount(camera),
+            FollowedMount(camera, settings.camera.mount_file) if settings.camera.calibrate else FixedMount(camera),
         ),
     )
 

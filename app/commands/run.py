@@ -38,6 +38,9 @@ def run(
     threads: Annotated[int | None, typer.Option(min=0, help="CPU threads of the network; 0: its choice.")] = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="Records only.")] = False,
     no_lanes: Annotated[bool, typer.Option("--no-lanes", help="Look for no lanes.")] = False,
+    mount_file: Annotated[
+        Path | None, typer.Option(help="Keep the mount found in this file from drive to drive of one camera.")
+    ] = None,
     no_calibrate: Annotated[bool, typer.Option("--no-calibrate", help="Keep the mount of the profile.")] = False,
     settings_file: Annotated[Path | None, typer.Option("--settings", help="TOML file; options win over it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")] = False,
@@ -57,7 +60,11 @@ def run(
     choice = camera_for(clip, camera or named_by_file)
     settings = base.changed(
         clip={"start_s": start, "end_s": end, "every": every, "rate_hz": rate},
-        camera={"profile": choice.profile, "calibrate": False if no_calibrate else None},
+        camera={
+            "profile": choice.profile,
+            "calibrate": False if no_calibrate else None,
+            "mount_file": None if mount_file is None else str(mount_file),
+        },
         detector={
             "file": detector,
             "every": detect_every,
