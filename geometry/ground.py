@@ -77,14 +77,14 @@ class BoxSlopes:
 def box_slopes(camera: Camera, xyxy_px: np.ndarray, noise: RangeNoise = DEFAULT_NOISE) -> BoxSlopes:
     """Slopes of the middle of each edge of (N, 4) boxes through the full camera model (lens, pitch, yaw, roll)."""
     box = np.asarray(xyxy_px, np.float64).reshape(-1, 4)
-    finite = np.isfinite(box).all(axis=1)
+    finite = np.array(np.isfinite(box).all(axis=1), dtype=bool)
     box = np.where(finite[:, None], box, 0.0)
     points = np.repeat(0.5 * (box[:, :2] + box[:, 2:])[:, None], 8, axis=1)  # each edge half a pixel out and in
     for edge in (LEFT, TOP, RIGHT, BOTTOM):
         points[:, edge, edge % 2] = box[:, edge] - 0.5
         points[:, edge + 4, edge % 2] = box[:, edge] + 0.5
     direction, defined = camera.ray(points)
-    exists = np.array(defined & (direction[..., 0] > 1e-3), dtype=bool)
+    exists = defined & (direction[..., 0] > 1e-3)
     upright = np.where(np.arange(8) % 2, direction[..., 2], direction[..., 1])
     slopes = np.where(exists, upright / np.where(exists, direction[..., 0], 1.0), 0.0)
     known = exists[:, :4] & exists[:, 4:] & finite[:, None]

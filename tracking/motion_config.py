@@ -68,10 +68,13 @@ class MotionConfig:
             noise=RangeNoise(edge_px=0.8, edge_share=0.01, road_m=0.02),
             overhang_m=0.0,
             mount_pitch_rad=0.02,
-            camera_height_rel=0.006,
+            camera_height_rel=0.02,
+            own_road_rad=0.018,
             own_road_m=0.034,
-            rough_first=0.3,
-            rough_limits=(0.11, 1.5),
+            own_road_s=3.3,
+            turned_noise=66.0,
+            rough_first=0.6,
+            rough_limits=(0.45, 1.5),
         )
 
     @classmethod
