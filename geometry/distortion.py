@@ -20,7 +20,7 @@ Array = Any
 Model = Literal["none", "brown", "fisheye"]
 
 _COEFFICIENTS = {"none": (0,), "brown": (4, 5, 8), "fisheye": (4,)}
-_NEWTON_STEPS = 50
+_NEWTON_STEPS = 30
 _MAX_RADIUS = 1e3  # normalised: 89.94 degrees off the axis, farther than any picture of this model reaches
 _MAX_ANGLE = 1.55  # radians: a normalised coordinate, tan(angle), exists only while the ray points forward
 
@@ -110,7 +110,7 @@ def _tolerances(xy: Array) -> tuple[float, float]:
     return max(1e-13, eps), max(1e-9, 64.0 * eps)
 
 
-def _brown_radial(k: tuple[float, ...], r2: Array) -> tuple[Array, Array]:
+def _brown_radial(k: tuple[float, ...], r2: Any) -> tuple[Any, Any]:
     """The radial factor and its derivative by r2."""
     numerator = 1.0 + r2 * (k[0] + r2 * (k[1] + r2 * k[4]))
     denominator = 1.0 + r2 * (k[5] + r2 * (k[6] + r2 * k[7]))
@@ -143,6 +143,9 @@ def _brown_inverse(lens: Distortion, xy: Array) -> tuple[Array, Array]:
     xp = array_namespace(xy)
     stop, solved = _tolerances(xy)
     limit = lens.max_radius
+    # Far beyond the rim of the domain there is nothing to search for; tangential terms move the rim by a few per cent.
+    reachable = xp.sum(xy * xy, axis=-1) < (1.1 * limit * float(_brown_radial(lens.brown, limit**2)[0])) ** 2
+    xy = xp.where(reachable[..., None], xy, xp.zeros_like(xy))
     guess = _within(xy, limit)
     for _ in range(_NEWTON_STEPS):
         distorted, (xx, cross, yy) = _brown(lens.brown, guess)
@@ -153,10 +156,12 @@ def _brown_inverse(lens: Distortion, xy: Array) -> tuple[Array, Array]:
         det = xp.where(xp.abs(det) > 1e-6, det, xp.full_like(det, 1e-6))
         step_x = (yy * error[..., 0] - cross * error[..., 1]) / det
         step_y = (xx * error[..., 1] - cross * error[..., 0]) / det
-        guess = _within(guess - xp.stack([step_x, step_y], axis=-1), limit)
+        last, guess = guess, _within(guess - xp.stack([step_x, step_y], axis=-1), limit)
+        if not bool(xp.any(xp.abs(guess - last) > stop)):  # what is left lies outside the domain, held at its edge
+            break
     distorted, (xx, cross, yy) = _brown(lens.brown, guess)
     valid = (xp.max(xp.abs(distorted - xy), axis=-1) < solved) & (xx * yy - cross * cross > 0)
-    return guess, valid & (xp.sum(guess * guess, axis=-1) < limit**2)
+    return guess, valid & reachable & (xp.sum(guess * guess, axis=-1) < limit**2)
 
 
 def _within(xy: Array, radius: float) -> Array:
