@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 _ALL_PAIRS_BELOW = 2500  # up to about 50 x 50, all pairs cost less than finding the near ones
-_REDUCE_ABOVE = 64  # from this many rows, taking out the pairs without rivals first pays
+_REDUCE_ABOVE = 64  # from this many rows, taking out the pairs that are sure first pays
 
 Pairs = tuple[np.ndarray, np.ndarray]
 """Row and column of each candidate pair, (K,) each."""
@@ -72,14 +72,43 @@ def assign(pairs: Pairs, gain: np.ndarray, shape: tuple[int, int]) -> np.ndarray
     i, j, value = pairs[0][good], pairs[1][good], gain[good]
     if max(shape) <= _REDUCE_ABOVE:
         return good[_solve(i, j, value, shape)]
-    lone = (np.bincount(i, minlength=shape[0])[i] == 1) & (np.bincount(j, minlength=shape[1])[j] == 1)
-    rest = np.flatnonzero(~lone)
+    sure = _sure(i, j, value)
+    taken_row, taken_column = np.zeros(shape[0], bool), np.zeros(shape[1], bool)
+    taken_row[i[sure]] = taken_column[j[sure]] = True
+    rest = np.flatnonzero(~(taken_row[i] | taken_column[j]))
     if not len(rest):
-        return good
+        return good[sure]
     rows, ri = np.unique(i[rest], return_inverse=True)
     columns, cj = np.unique(j[rest], return_inverse=True)
     chosen = rest[_solve(ri, cj, value[rest], (len(rows), len(columns)))]
-    return good[np.sort(np.concatenate([np.flatnonzero(lone), chosen]))]
+    return good[np.sort(np.concatenate([np.flatnonzero(sure), chosen]))]
+
+
+def _sure(i: np.ndarray, j: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """(K,) pairs that belong to an optimum whatever the others do.
+
+    A pair that gains at least as much as the next best of its row and the next best of its column together: a choice
+    without it holds at most those two in its place.
+    """
+    row_best, row_next = _two_best(i, gain)
+    column_best, column_next = _two_best(j, gain)
+    return row_best & column_best & (gain >= row_next + column_next)
+
+
+def _two_best(group: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which pairs (K,) are the best of their group, one each, and the gain of the second best of each pair's group."""
+    order = np.lexsort((-gain, group))
+    sorted_group, sorted_gain = group[order], gain[order]
+    first = np.ones(len(group), bool)
+    first[1:] = sorted_group[1:] != sorted_group[:-1]
+    best = np.zeros(len(group), bool)
+    best[order[first]] = True
+    start = np.flatnonzero(first)
+    after = np.minimum(start + 1, len(group) - 1)
+    second = np.where((after > start) & ~first[after], sorted_gain[after], 0.0)
+    following = np.empty(len(group))
+    following[order] = second[np.cumsum(first) - 1]
+    return best, following
 
 
 def _solve(i: np.ndarray, j: np.ndarray, gain: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -36,7 +36,7 @@ class Protocol:
 
     Attributes:
         every: one frame in so many is shown: 2 makes 5 frames a second of 10.
-        drop_every: every so-manieth frame is lost; 0: none. A lost frame has no output, and counts.
+        drop_every: every so-manieth frame is lost; 0: none.
         min_score: detections below are left out, as the published figures do.
     """
 
@@ -136,7 +136,7 @@ def measure(
 ) -> dict[str, float]:
     """HOTA, DetA, AssA, LocA, MOTA, IDF1 in percent; switches, fragments, false positives and negatives.
 
-    Frames that the protocol skips by ``every`` are taken out of the truth; those it drops stay in.
+    Frames that the protocol does not show are taken out of the truth too.
     """
     protocol = protocol or Protocol()
     with tempfile.TemporaryDirectory() as folder:
@@ -146,20 +146,21 @@ def measure(
         (root / "gt" / "label_02").mkdir(parents=True)
         seqmap = []
         for sequence, tracks in results.items():
-            kept = range(0, data.lengths[sequence], protocol.every)
+            kept = protocol.shown(data.lengths[sequence])
             (out / f"{sequence}.txt").write_text("".join(kitti_lines([tracks[k] for k in kept], data.kind)))
             labels = (data.root / "label_02" / f"{sequence}.txt").read_text().splitlines(keepends=True)
-            (root / "gt" / "label_02" / f"{sequence}.txt").write_text("".join(_every(labels, protocol.every)))
+            (root / "gt" / "label_02" / f"{sequence}.txt").write_text("".join(_renumbered(labels, kept)))
             seqmap.append(f"{sequence} empty 000000 {len(kept):06d}\n")
         (root / "gt" / "evaluate_tracking.seqmap.set").write_text("".join(seqmap))
         return _trackeval(root, KINDS[data.kind].lower())
 
 
-def _every(labels: Sequence[str], every: int) -> Iterator[str]:
+def _renumbered(labels: Sequence[str], kept: Sequence[int]) -> Iterator[str]:
+    place = {frame: index for index, frame in enumerate(kept)}
     for line in labels:
         frame, rest = line.split(" ", 1)
-        if int(frame) % every == 0:
-            yield f"{int(frame) // every} {rest}"
+        if int(frame) in place:
+            yield f"{place[int(frame)]} {rest}"
 
 
 def _trackeval(root: Path, kind: str) -> dict[str, float]:
