@@ -124,6 +124,7 @@ class Pipeline:
         self._lanes = Lanes()
         self._last_s: float | None = None
         self._detected = 0
+        self._stepped = 0
 
     @property
     def detector_description(self) -> dict[str, str]:
@@ -160,6 +161,8 @@ class Pipeline:
         if found is None:
             found = self.detect(frame)
             watch.lap("detect")
+        looked = self._stepped % self.config.detect_every == 0
+        self._stepped += 1
         t_s = round(frame.t_s, TIME_DECIMALS)
         dt_s = 0.0 if self._last_s is None else t_s - self._last_s
         self._last_s = t_s
@@ -174,7 +177,7 @@ class Pipeline:
         watch.lap("lanes")
         ranges = range_objects(self.camera, found.xyxy_px, found.class_id)
         watch.lap("ranges")
-        tracks = self._tracker.update(found, t_s, ranges=ranges, ego=ego, camera=self.camera)
+        tracks = self._tracker.update(found, t_s, ranges=ranges, ego=ego, camera=self.camera, detected=looked)
         watch.lap("tracks")
         events = self._events.step(t_s, tracks, self._lanes, ego, pose)
         watch.lap("events")

@@ -115,9 +115,10 @@ def replay(path: str | Path, settings: Settings | None = None) -> Iterator[Frame
     lines = read(found)
     header = read_header_of(lines, found)
     settings = settings or Settings.checked(header.settings, what=str(found))
+    every = Settings.checked(header.settings, what=str(found)).detector.every  # as it was when detections were made
     lanes, ego, mount = _RecordedLanes(), _RecordedEgo(), _RecordedMount()
     pipeline = Pipeline(
-        header.camera, None, lanes, Tracker(), PipelineConfig(events=settings.events), Motion(ego, mount)
+        header.camera, None, lanes, Tracker(), PipelineConfig(every, settings.events), Motion(ego, mount)
     )
     nothing = np.empty((0, 0, 3), np.uint8)
     for line in lines:

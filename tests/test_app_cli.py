@@ -98,6 +98,7 @@ def test_a_part_of_a_clip(roadlens, clip: Path, model: Path, tmp_path: Path) -> 
     results = load(tmp_path / "out").results
     assert [r.index for r in results] == [6, 8, 10, 12, 14]
     assert [len(r.detections) for r in results] == [1, 0, 1, 0, 1]
+    assert [len(r.tracks) for r in results[2:]] == [1, 1, 1], "a frame that nobody looked at is no miss"
 
 
 def test_a_finished_run_is_not_overwritten_unasked(roadlens, clip: Path, model: Path, tmp_path: Path) -> None:
