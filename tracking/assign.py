@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-_ALL_PAIRS_BELOW = 2500  # up to about 50 x 50, all pairs cost less than finding the near ones
+_ALL_PAIRS_BELOW = 900  # up to about 30 x 30, all pairs cost less than finding the near ones
 _REDUCE_ABOVE = 64  # from this many rows, taking out the pairs that are sure first pays
 
 Pairs = tuple[np.ndarray, np.ndarray]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from tracking.config import TrackerConfig
@@ -42,7 +44,12 @@ def _metric_columns(metric: MetricFilter | None, rows: np.ndarray) -> dict[str, 
     if metric is not None:
         state = metric.state()
         return {name: getattr(state, name)[rows] for name in _METRIC}
-    count = len(rows)
+    return _unknown(len(rows))
+
+
+@lru_cache(maxsize=256)
+def _unknown(count: int) -> dict[str, np.ndarray]:
+    """Metric columns without a camera; shared, for they are read-only in ``Tracks``."""
     nan = np.full((count, 16), np.nan)
     one = nan[:, 0]
     return {
