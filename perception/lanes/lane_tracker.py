@@ -21,6 +21,7 @@ from perception.types import CLASS_ID, Detections, Frame, LaneBoundary, LaneColo
 _COVERING = np.array(
     [CLASS_ID[name] for name in ("car", "truck", "bus", "train", "person", "rider", "bicycle", "motorcycle")]
 )
+_COVERING_SCORE = 0.35  # weaker boxes are often no objects, and would hide the paint
 _BOX_MARGIN = 0.06  # of a box's size: detectors cut bumpers and shadows
 _MATCH_M = 0.5  # a followed boundary and a new fit so near to each other are the same
 _MATCH_X_M = np.array([5.0, 10.0, 18.0])
@@ -201,6 +202,7 @@ def _gap_m(boundary: BoundaryFilter, coeff: np.ndarray) -> float:
 
 def _covering_boxes(detections: Detections) -> np.ndarray:
     """(B, 4) boxes of what stands on the road, a little larger."""
-    boxes = detections.xyxy_px[np.isin(detections.class_id, _COVERING)].astype(float)
+    sure = np.isin(detections.class_id, _COVERING) & (detections.score >= _COVERING_SCORE)
+    boxes = detections.xyxy_px[sure].astype(float)
     grow = _BOX_MARGIN * (boxes[:, 2:] - boxes[:, :2])
     return np.concatenate([boxes[:, :2] - grow, boxes[:, 2:] + grow], axis=1)
