@@ -38,8 +38,8 @@ class BodyKind:
     grounded: bool = True
 
 
-_CAR = BodyKind(0.88, (1.49, 1.63, 3.90), (0.08, 0.07, 0.15))
-_VAN = BodyKind(0.12, (2.05, 1.85, 4.70), (0.10, 0.07, 0.15))
+_CAR = BodyKind(0.90, (1.49, 1.63, 3.90), (0.08, 0.07, 0.15))
+_VAN = BodyKind(0.10, (2.05, 1.85, 4.70), (0.10, 0.07, 0.15))
 
 SIZE_PRIORS: dict[str, tuple[BodyKind, ...]] = {
     "car": (_CAR, _VAN),

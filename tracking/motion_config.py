@@ -65,7 +65,7 @@ class MotionConfig:
     def outlines(cls) -> MotionConfig:
         """For boxes that are outlines of 3D boxes, as labels are, and a camera whose pitch is known to a degree."""
         return cls(
-            noise=RangeNoise(edge_px=0.8, edge_share=0.01, road_m=0.02),
+            noise=RangeNoise(edge_px=0.5, edge_share=0.006, road_m=0.02),
             overhang_m=0.0,
             mount_pitch_rad=0.02,
             camera_height_rel=0.02,
@@ -81,12 +81,12 @@ class MotionConfig:
     def exact(cls) -> MotionConfig:
         """For a calibrated or followed mount, a plane road and boxes without error, as rendered scenes have them."""
         return cls(
-            noise=RangeNoise(edge_px=0.7, edge_share=0.008, road_m=0.02),
+            noise=RangeNoise(edge_px=0.7, edge_share=0.008, road_m=0.005),
             overhang_m=0.0,
             acceleration_mps2=(5.0, 3.0),
-            mount_pitch_rad=0.001,
-            camera_height_rel=0.005,
-            own_road_m=0.01,
+            mount_pitch_rad=0.0005,
+            camera_height_rel=0.003,
+            own_road_m=0.005,
             rough_first=0.1,
-            rough_limits=(0.03, 1.5),
+            rough_limits=(0.02, 1.5),
         )
