@@ -34,7 +34,7 @@ demo: $(VENV)/run.stamp  ## run the main job on a sample clip
 	@$(BIN)/roadlens run $(CLIP) --out $(OUT) --overwrite
 
 test: $(VENV)/dev.stamp  ## all tests
-	@$(BIN)/python -m pytest -m 'not e2e'
+	@$(BIN)/python -m pytest -m 'not e2e' --numprocesses 2 --dist worksteal
 
 test-fast: $(VENV)/dev.stamp  ## the tests that take under 10 s each
 	@$(BIN)/python -m pytest -m 'not slow and not e2e'
