@@ -150,7 +150,10 @@ class EgoMotionEstimator:
             on_road[:, 1] += top
             found.append(on_road)
             mask[top:][road > 0] = 0
-        found.append(_good(grey, mask, self.config.scene_points, 12))
+        # Far things turn with the camera wherever exactly their corners are: half the size will do to seek them.
+        half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        allowed = cv2.resize(mask, half.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        found.append(2.0 * _good(half, allowed, self.config.scene_points, 6) + np.float32(0.5))
         return np.concatenate(found)
 
     def _road(self, camera: Camera, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
@@ -236,7 +239,7 @@ class EgoMotionEstimator:
 
 def _reduced(bgr: np.ndarray, scale: float) -> np.ndarray:
     size = (max(round(bgr.shape[1] * scale), 1), max(round(bgr.shape[0] * scale), 1))
-    return cv2.cvtColor(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+    return cv2.resize(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), size, interpolation=cv2.INTER_AREA)
 
 
 def _boxes(detections: Detections, scale: float, shape: tuple[int, ...]) -> np.ndarray:
