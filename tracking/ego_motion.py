@@ -239,7 +239,7 @@ class EgoMotionEstimator:
 
 def _reduced(bgr: np.ndarray, scale: float) -> np.ndarray:
     size = (max(round(bgr.shape[1] * scale), 1), max(round(bgr.shape[0] * scale), 1))
-    return cv2.resize(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), size, interpolation=cv2.INTER_LINEAR)
 
 
 def _boxes(detections: Detections, scale: float, shape: tuple[int, ...]) -> np.ndarray:
