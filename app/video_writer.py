@@ -86,7 +86,6 @@ class VideoWriter:
             bgr = cv2.copyMakeBorder(bgr, 0, self._height % 2, 0, self._width % 2, cv2.BORDER_REPLICATE)
         picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24")
         picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, threads=1)
-        picture = av.VideoFrame.from_numpy_buffer(_without_padding(picture), format="yuv420p")
         picture.pts = self._last_pts = max(self._last_pts + 1, round(t_s / TIME_BASE))
         picture.time_base = TIME_BASE
         try:
@@ -139,16 +138,3 @@ class VideoWriter:
             self.close()
         except InputError:
             return  # the error that is already on its way says why
-
-
-def _without_padding(picture: Any) -> np.ndarray:
-    """The planes of a yuv420p frame as (3 h / 2, w) in one piece, with zeros behind.
-
-    Encoders read a little past rows and planes. What lies there in a frame of FFmpeg's own differs from run to run,
-    and equal pictures would become unequal files.
-    """
-    planes = picture.to_ndarray()
-    rows, columns = planes.shape
-    roomy = np.zeros((rows + 1 + 4096 // columns, columns), np.uint8)
-    roomy[:rows] = planes
-    return roomy[:rows]

@@ -90,6 +90,20 @@ def test_odd_sizes_are_padded_by_the_last_row_and_column(tmp_path: Path) -> None
     assert next(frames(path)).bgr.min() > 190
 
 
+@pytest.mark.parametrize("size", [(64, 50), (62, 54), (480, 270), (64, 48)])
+def test_every_row_and_its_colour_survive_at_heights_no_multiple_of_four(tmp_path: Path, size: tuple[int, int]) -> None:
+    """4:2:0 planes of such heights are where rows get lost or colours shift."""
+    width, height = size
+    ramp = np.linspace(40, 210, height).astype(np.uint8)[:, None, None]
+    picture = np.broadcast_to(ramp, (height, width, 3)) - np.array([0, 20, 40], np.uint8)
+    path = tmp_path / "ramp.mp4"
+    with VideoWriter(path, size, RATE, crf=5) as writer:
+        writer.write(picture, 0.0)
+    back = next(frames(path)).bgr
+    assert back.shape == picture.shape
+    np.testing.assert_allclose(back.astype(int), picture.astype(int), atol=8)
+
+
 def test_an_exception_leaves_a_playable_partial_file_only(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     with pytest.raises(KeyboardInterrupt), VideoWriter(path, (64, 48), RATE) as writer:
