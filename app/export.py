@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from app.mount import camera_at
+from app.partial import partial_path
 from app.record import Run
 from app.types import FrameResult
-from app.video_writer import partial_path
 from geometry.box3d import kitti_from_box
 from geometry.errors import InputError
 from perception.types import CLASSES

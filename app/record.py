@@ -10,12 +10,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
+from app.partial import PartialFile, partial_path
 from app.record_json import FORMAT, Header, frame_line, header_line, read_frame, read_header
 from app.types import FrameResult
-from app.video_writer import partial_path
 from geometry.errors import InputError
 
 __all__ = ["FORMAT", "Header", "RecordWriter", "Run", "find", "load", "read"]
@@ -31,7 +30,7 @@ class Run:
     folder: Path = field(default_factory=Path)
 
 
-class RecordWriter:
+class RecordWriter(PartialFile):
     """Writes a record line by line under a partial name; whole and renamed when the block ends without an exception.
 
     Raises:
@@ -72,20 +71,6 @@ class RecordWriter:
 
     def _failed(self, error: OSError) -> InputError:
         return InputError(f"{self.partial} cannot be written: {error.strerror}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.finish()
-            return
-        try:
-            self.close()
-        except InputError:
-            return  # the error that is already on its way says why
 
 
 def find(path: str | Path) -> Path:

@@ -22,13 +22,13 @@ from app.config import Settings
 from app.draw import Painter
 from app.mount import camera_at
 from app.overlap import ahead
+from app.partial import partial_path
 from app.pipeline import Pipeline, Stopwatch, build_pipeline
 from app.record import Header, RecordWriter
 from app.replay import RecordedDetections
 from app.summary import RunSummary, Tally
 from app.types import FrameResult
 from app.video import BufferPool, ClipInfo, ReadReport, Source, VideoWriter, frames, probe
-from app.video_writer import partial_path
 from geometry.errors import InputError
 from perception.types import Detections, Frame, ObjectDetector
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
 
+from app.partial import PartialFile, partial_path
 from geometry.errors import InputError
 
 TIME_BASE = Fraction(1, 90_000)  # MPEG's clock: exact for 24, 25, 30, 50 and 60 Hz, 11 microseconds fine for the rest
@@ -18,12 +18,7 @@ _LIMITED_RANGE = 1
 KEY_FRAME_EVERY_S = 2.0  # what a player can jump to
 
 
-def partial_path(path: Path) -> Path:
-    """Where a file is written before it is whole: ``clip.mp4`` -> ``clip.partial.mp4``, in the same folder."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
-
-
-class VideoWriter:
+class VideoWriter(PartialFile):
     """Writes (H, W, 3) blue-green-red pictures with their times into an .mp4 (H.264, yuv420p, +faststart).
 
     As a context manager it renames the file to its final name when the block ends without an exception; otherwise it
@@ -124,17 +119,3 @@ class VideoWriter:
     def _failed(self, error: BaseException) -> InputError:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return InputError(f"{self.partial} cannot be written: {reason}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.finish()
-            return
-        try:
-            self.close()
-        except InputError:
-            return  # the error that is already on its way says why

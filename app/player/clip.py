@@ -5,8 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+from app.partial import partial_path
 from app.video import frames, probe
-from app.video_writer import VideoWriter, partial_path
+from app.video_writer import VideoWriter
 
 CLIP = "clip.mp4"
 """Name of the plain clip in a run's folder."""

@@ -10,11 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from app.jobs.store import JobState, JobStatus
+from app.partial import partial_path
 from app.player.clip import CLIP
 from app.record import Run, load
 from app.runner import RECORD, SETTINGS, SUMMARY, VIDEO
 from app.types import FrameResult
-from app.video_writer import partial_path
 from app.web.common import STATE_WORDS, choose_run, chosen_run, queue, visitor
 from app.web.playing import jump, play
 from geometry.errors import InputError
