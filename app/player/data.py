@@ -10,6 +10,7 @@ import numpy as np
 
 from app.draw import boundaries_px
 from app.draw_birdseye import predictions
+from app.mount import camera_at
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE
 from app.record import Run
 from app.types import FrameResult
@@ -37,10 +38,7 @@ def player_data(run: Run, *, limit: int = FRAME_LIMIT) -> dict[str, Any]:
 
 
 def _frame(result: FrameResult, camera: Camera) -> dict[str, Any]:
-    pose = result.pose
-    mounted = camera.mounted(
-        height_m=pose.height_m, pitch_rad=pose.pitch_rad, yaw_rad=pose.yaw_rad, roll_rad=pose.roll_rad
-    )
+    mounted = camera_at(camera, result.pose)
     tracks = result.tracks[result.tracks.state != TrackState.TENTATIVE]
     return {
         "t": round(result.t_s, 4),

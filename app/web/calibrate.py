@@ -16,7 +16,7 @@ import streamlit as st
 
 from app.grid import draw_grid
 from app.video import ClipInfo, frames, probe
-from app.web.common import queue, sample_clips
+from app.web.common import BY_FOV, OWN_CLIP, queue, sample_clips
 from app.web.uploads import SIZE_LIMIT_MB, keep
 from geometry.birdseye import BirdsEyeView
 from geometry.camera import Camera
@@ -25,8 +25,6 @@ from geometry.profiles import camera_from_fov, load_profile, profile_names, save
 from geometry.vanishing_point import facing, vanishing_point
 
 _ASSETS = Path(__file__).resolve().parent / "horizon"
-_OWN_CLIP = "my own clip"
-_BY_FOV = "by its field of view"
 _SURVEY_FRAMES = 400
 _VIEW_M = ((4.0, 50.0), (-8.0, 8.0), (0.1, 0.05))  # ahead, aside, metres a pixel
 
@@ -48,7 +46,7 @@ def place() -> None:
 def _clip() -> Path | None:
     samples = sample_clips()
     choice = st.selectbox(
-        "Clip", [*samples, _OWN_CLIP], key="calibrate_clip", help="Straight, level road shows it best."
+        "Clip", [*samples, OWN_CLIP], key="calibrate_clip", help="Straight, level road shows it best."
     )
     if choice in samples:
         return samples[choice]
@@ -90,8 +88,8 @@ def _wizard(clip: Path, info: ClipInfo) -> None:
 
 
 def _lens(info: ClipInfo) -> Camera:
-    choice = st.selectbox("Lens", [_BY_FOV, *profile_names()], key="calibrate_lens")
-    if choice != _BY_FOV:
+    choice = st.selectbox("Lens", [BY_FOV, *profile_names()], key="calibrate_lens")
+    if choice != BY_FOV:
         return load_profile(choice).for_size(*info.size_px)
     fov_deg = st.number_input("Horizontal field of view, degrees", 20.0, 170.0, 65.0, help="From the data sheet.")
     return camera_from_fov(*info.size_px, math.radians(fov_deg))

@@ -14,6 +14,7 @@ from geometry.errors import InputError
 
 RUNS_VARIABLE = "ROADLENS_RUNS"
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_videos"
+OWN_CLIP, BY_FOV = "my own clip", "by its field of view"  # choices that stand in more than one place
 STATE_WORDS = {
     JobState.QUEUED: "waiting",
     JobState.RUNNING: "working",

@@ -12,15 +12,13 @@ import streamlit as st
 from app.camera_choice import sidecars
 from app.config import Settings
 from app.jobs.store import JobSpec
-from app.web.common import queue, sample_clips, visitor
+from app.web.common import BY_FOV, OWN_CLIP, queue, sample_clips, visitor
 from app.web.uploads import SIZE_LIMIT_MB, keep
 from geometry.camera import Camera
 from geometry.errors import InputError
 from geometry.profiles import camera_from_fov, load_profile, profile_names, save_profile
 
-_OWN_CLIP = "my own clip"
 _SIDECAR = "the one filmed with"
-_BY_FOV = "by its field of view"
 
 
 def place() -> None:
@@ -47,7 +45,7 @@ def place() -> None:
 def _clip() -> tuple[Path | None, Any]:
     """The sample's path, or the upload."""
     samples = sample_clips()
-    choice = st.selectbox("Clip", [*samples, _OWN_CLIP], help="A rendered sample, or a video from your dashcam.")
+    choice = st.selectbox("Clip", [*samples, OWN_CLIP], help="A rendered sample, or a video from your dashcam.")
     if choice in samples:
         st.video(str(samples[choice]), muted=True)
         return samples[choice], None
@@ -62,7 +60,7 @@ def _clip() -> tuple[Path | None, Any]:
 def _camera(clip: Path | None) -> str | Camera:
     """A profile's name or file, or a camera described here."""
     beside = next((p for p in sidecars(clip) if p.is_file()), None) if clip is not None else None
-    names = [*([_SIDECAR] if beside else []), *profile_names(), _BY_FOV]
+    names = [*([_SIDECAR] if beside else []), *profile_names(), BY_FOV]
     start = names.index(_SIDECAR) if beside else names.index("generic")
     choice = st.selectbox(
         "Camera",
@@ -72,7 +70,7 @@ def _camera(clip: Path | None) -> str | Camera:
     )
     if choice == _SIDECAR:
         return str(beside)
-    if choice != _BY_FOV:
+    if choice != BY_FOV:
         camera = load_profile(choice)
         st.caption(
             f"{camera.width_px} x {camera.height_px} px, focal length {camera.fx_px:.0f} px, {camera.height_m:.2f} m "
