@@ -27,7 +27,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 # torch comes alone and first: its exact version is pinned, so that no later line replaces it by a larger build.
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@echo "installing what the tests need"
-	@$(PIP) torch && $(PIP) --editable '.[train,eval,dev]' || { echo "roadlens: the installation failed; see the lines above."; exit 1; }
+	@$(PIP) torch && $(PIP) --editable '.[train,eval,mcap,dev]' || { echo "roadlens: the installation failed; see the lines above."; exit 1; }
 	@touch $@
 
 demo: $(VENV)/run.stamp  ## run the main job on a sample clip
