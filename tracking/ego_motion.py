@@ -23,6 +23,9 @@ from tracking.types import EgoMotion
 NAN = math.nan
 _STANDING_PX = 0.2  # half of all points moved less than this: the vehicle stands; at 0.5 m/s near road moves 0.3 px
 _STANDING_MPS = 0.1
+_LEAST_KEPT = 0.4  # of the points of a kind; with fewer left new ones are sought before their turn
+_ROAD_APART_PX, _SCENE_APART_PX = 4, 6  # least distances of corners, at half size
+_NO_POINTS = np.empty((0, 2), np.float32)
 
 
 class SuppliedSpeed(Protocol):
@@ -38,7 +41,7 @@ class EgoMotionConfig:
     """Cost and noise of the estimate.
 
     Attributes:
-        width_px: pictures are reduced to this width before corners are followed.
+        width_px: wider pictures are reduced by a whole factor to at most this width before corners are followed.
         road_points, scene_points: corners sought on the road ahead and elsewhere.
         road_ahead_m, road_aside_m: the piece of road that gives the speed.
         acceleration_mps2: standard deviation of the change of speed within a second.
@@ -48,9 +51,9 @@ class EgoMotionConfig:
         gate: squared Mahalanobis distance above which a measured speed is an outlier.
     """
 
-    width_px: int = 960
+    width_px: int = 1280
     road_points: int = 120
-    scene_points: int = 120
+    scene_points: int = 80
     road_ahead_m: tuple[float, float] = (3.5, 22.0)
     road_aside_m: float = 3.5
     acceleration_mps2: float = 2.0
@@ -103,13 +106,14 @@ class EgoMotionEstimator:
         self.camera_motion: CameraMotion | None = None
         self._supplied = supplied
         self._grey: np.ndarray | None = None
-        self._points = np.empty((0, 2), np.float32)
+        self._on_road = self._elsewhere = _NO_POINTS
+        self._turn_of_road = False
         self._t_s = NAN
         self._standing = False
         self._speed = _Scalar(config.acceleration_mps2, config.gate)
         self._yaw_rate = _Scalar(config.yaw_rate_change, config.gate)
         self._flow = cv2.SparsePyrLKOpticalFlow.create(
-            winSize=(15, 15), maxLevel=3, crit=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 20, 0.02)
+            winSize=(11, 11), maxLevel=3, crit=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 10, 0.03)
         )
         self._flow.setFlags(cv2.OPTFLOW_USE_INITIAL_FLOW)
 
@@ -120,9 +124,9 @@ class EgoMotionEstimator:
             bgr: (H, W, 3) uint8, of the camera's size.
             detections: boxes that may move by themselves: no corner in them is used.
         """
-        scale = min(1.0, self.config.width_px / bgr.shape[1])
-        grey = _reduced(bgr, scale)
-        small = camera.resized(grey.shape[1], grey.shape[0])
+        factor = math.ceil(bgr.shape[1] / self.config.width_px)
+        grey, scale = _reduced(bgr, factor), 1.0 / factor
+        small = camera if factor == 1 else camera.resized(grey.shape[1], grey.shape[0])
         dt_s = t_s - self._t_s
         together = self._grey is not None and self._grey.shape == grey.shape and 0.0 < dt_s <= self.config.longest_s
         self._standing = False
@@ -131,44 +135,48 @@ class EgoMotionEstimator:
             self._speed.reset()
             self._yaw_rate.reset()
         self._filter(small, dt_s, together)
-        self._points = self._corners(grey, small, detections, scale)
+        self._renew(grey, small, detections, scale)
         self._grey, self._t_s = grey, t_s
         return self._answer(camera, dt_s, t_s)
 
     # -- points -----------------------------------------------------------------------------------------------
 
-    def _corners(self, grey: np.ndarray, camera: Camera, detections: Detections, scale: float) -> np.ndarray:
-        """Corners (N, 2) to follow: on the road, which has little contrast, and apart from that elsewhere."""
-        mask = np.full(grey.shape, 255, np.uint8)
-        for x1, y1, x2, y2 in _boxes(detections, scale, grey.shape).tolist():
-            mask[y1:y2, x1:x2] = 0
-        found = []
-        road, top = self._road(camera, grey.shape)
-        if road is not None:
-            part = cv2.bitwise_and(mask[top:], road)
-            on_road = _good(grey[top:], part, self.config.road_points, 5)
-            on_road[:, 1] += top
-            found.append(on_road)
-            mask[top:][road > 0] = 0
-        # Far things turn with the camera wherever exactly their corners are: half the size will do to seek them.
+    def _renew(self, grey: np.ndarray, camera: Camera, detections: Detections, scale: float) -> None:
+        """Corners to follow: on the road, which has little contrast, and elsewhere; one kind is sought a frame.
+
+        Those of the other kind go on from where they were found, unless too few are left of them. Half the size will do
+        to seek them: what is followed then is whatever the picture shows there.
+        """
         half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        allowed = cv2.resize(mask, half.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        found.append(2.0 * _good(half, allowed, self.config.scene_points, 6) + np.float32(0.5))
-        return np.concatenate(found)
+        mask = np.full(half.shape, 255, np.uint8)
+        for x1, y1, x2, y2 in _boxes(detections, 0.5 * scale, half.shape).tolist():
+            mask[y1:y2, x1:x2] = 0
+        road, top = self._road(camera, half.shape)
+        self._turn_of_road = not self._turn_of_road
+        if road is None:
+            self._on_road = _NO_POINTS
+        elif self._turn_of_road or len(self._on_road) < _LEAST_KEPT * self.config.road_points:
+            part = cv2.bitwise_and(mask[top:], road)
+            self._on_road = _corners(half[top:], part, self.config.road_points, _ROAD_APART_PX)
+            self._on_road[:, 1] += 2 * top
+        if not self._turn_of_road or len(self._elsewhere) < _LEAST_KEPT * self.config.scene_points:
+            if road is not None:
+                mask[top:][road > 0] = 0
+            self._elsewhere = _corners(half, mask, self.config.scene_points, _SCENE_APART_PX)
 
     def _road(self, camera: Camera, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
-        """Mask of the road ahead below its topmost row, and that row."""
+        """Mask at half size (h, w) ``shape`` of the road ahead below its topmost row, and that row."""
         near, far = self.config.road_ahead_m
         aside = self.config.road_aside_m
         # Points along both sides and the middle: the nearest may lie where the lens model shows nothing.
         ahead = np.linspace(near, far, 12)
         sides = [np.stack([ahead, np.full_like(ahead, y)], axis=-1) for y in (-aside, 0.0, aside)]
         px, valid = camera.px_from_ground(np.concatenate(sides))
-        px = px[valid]
+        px = (px[valid] + 0.5) / 2 - 0.5
         if len(px) < 6:
             return None, 0
         top = int(np.clip(px[:, 1].min(), 0, shape[0] - 1))
-        if shape[0] - top < 16:
+        if shape[0] - top < 8:
             return None, 0
         road = np.zeros((shape[0] - top, shape[1]), np.uint8)
         cv2.fillConvexPoly(road, cv2.convexHull(np.round(px - [0, top]).astype(np.int32)), 255)
@@ -177,7 +185,9 @@ class EgoMotionEstimator:
     def _measure(
         self, grey: np.ndarray, camera: Camera, detections: Detections, dt_s: float, scale: float
     ) -> CameraMotion | None:
-        before = self._points
+        before = np.concatenate((self._on_road, self._elsewhere))
+        roads = len(self._on_road)
+        self._on_road = self._elsewhere = _NO_POINTS
         if len(before) < 20 or self._grey is None:
             return None
         start = self._expected(before, camera, dt_s)
@@ -187,6 +197,7 @@ class EgoMotionEstimator:
         self._standing = bool(good.sum() >= 20 and np.median(shift) < _STANDING_PX)
         for x1, y1, x2, y2 in _boxes(detections, scale, grey.shape).tolist():
             good &= ~((now[:, 0] >= x1) & (now[:, 0] < x2) & (now[:, 1] >= y1) & (now[:, 1] < y2))
+        self._on_road, self._elsewhere = now[:roads][good[:roads]], now[roads:][good[roads:]]
         return camera_motion(camera, before[good], now[good])
 
     def _expected(self, px: np.ndarray, camera: Camera, dt_s: float) -> np.ndarray:
@@ -237,9 +248,12 @@ class EgoMotionEstimator:
         return EgoMotion(max(speed, 0.0), sigma, yaw_rate, yaw_sigma, homography, "flow")
 
 
-def _reduced(bgr: np.ndarray, scale: float) -> np.ndarray:
-    size = (max(round(bgr.shape[1] * scale), 1), max(round(bgr.shape[0] * scale), 1))
-    return cv2.resize(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), size, interpolation=cv2.INTER_LINEAR)
+def _reduced(bgr: np.ndarray, factor: int) -> np.ndarray:
+    grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    if factor == 1:
+        return grey
+    size = (max(bgr.shape[1] // factor, 1), max(bgr.shape[0] // factor, 1))
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
 
 def _boxes(detections: Detections, scale: float, shape: tuple[int, ...]) -> np.ndarray:
@@ -251,10 +265,10 @@ def _boxes(detections: Detections, scale: float, shape: tuple[int, ...]) -> np.n
     return np.clip(np.nan_to_num(wide), 0, limit).astype(np.int64)
 
 
-def _good(grey: np.ndarray, mask: np.ndarray, count: int, apart_px: int) -> np.ndarray:
-    """Corners (N, 2) by Shi and Tomasi's measure."""
-    found = cv2.goodFeaturesToTrack(grey, count, 0.01, apart_px, mask=mask, blockSize=5)
-    return np.empty((0, 2), np.float32) if found is None else found.reshape(-1, 2)
+def _corners(half: np.ndarray, mask: np.ndarray, count: int, apart_px: int) -> np.ndarray:
+    """Corners (N, 2) by Shi and Tomasi's measure in a picture of half size, in pixels of the whole one."""
+    found = cv2.goodFeaturesToTrack(half, count, 0.01, apart_px, mask=mask, blockSize=5)
+    return _NO_POINTS.copy() if found is None else 2.0 * found.reshape(-1, 2) + np.float32(0.5)
 
 
 def _turn_homography(camera: Camera, turn_rad: np.ndarray) -> np.ndarray:
