@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from filterpy.kalman import KalmanFilter
 
 from perception.lanes.describe import Look
 
 # What the coefficients may change in a second beyond what the vehicle's motion explains (1 sigma): metres, tangent,
 # 1/m and 1/m^2. Steering unknown to the filter shows in the first two; a transition curve in the others.
 _DRIFT = np.array([0.35, 0.05, 8e-4, 1.2e-5])
-_UNKNOWN_MOTION = 3.0  # the drift is so much larger where the vehicle's motion is not known
+_UNKNOWN_MOTION = np.array([3.0, 3.0, 2.0, 1.0])  # the drift is so much larger where the vehicle's motion is not known
+_VARIANCE_PER_S, _UNKNOWN_VARIANCE_PER_S = np.diag(_DRIFT**2), np.diag((_UNKNOWN_MOTION * _DRIFT) ** 2)
 _LOOK_GAIN = 0.35  # of a new frame's score
 
 
@@ -28,25 +29,22 @@ class BoundaryFilter:
     unseen_s: float = 0.0
     votes: dict[str, float] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._filter = KalmanFilter(dim_x=4, dim_z=4)
-        self._filter.H = np.eye(4)
-        self._filter.x, self._filter.P = self.coeff.copy(), self.cov.copy()
-
     def predict(self, dt_s: float, forward_m: float, yaw_rad: float) -> None:
         """Move by the vehicle's own motion (NaN: unknown), first order in the yaw."""
-        known = np.isfinite(forward_m) and np.isfinite(yaw_rad)
+        known = math.isfinite(forward_m) and math.isfinite(yaw_rad)
         d, turn = (forward_m, yaw_rad) if known else (0.0, 0.0)
         shift = np.array([[1, d, d * d, d**3], [0, 1, 2 * d, 3 * d * d], [0, 0, 1, 3 * d], [0, 0, 0, 1]])
-        drift = _DRIFT * (1.0 if known else np.array([_UNKNOWN_MOTION, _UNKNOWN_MOTION, 2.0, 1.0]))
-        self._filter.predict(F=shift, Q=np.diag(drift**2) * max(dt_s, 1e-3))
-        self._filter.x[1] -= turn
+        self.coeff, self.cov = shift @ self.coeff, shift @ self.cov @ shift.T
+        self.coeff[1] -= turn
+        self.cov += (_VARIANCE_PER_S if known else _UNKNOWN_VARIANCE_PER_S) * max(dt_s, 1e-3)
         self.unseen_s += dt_s
-        self._read()
 
     def update(self, coeff: np.ndarray, cov: np.ndarray, look: Look) -> None:
         """Fuse a fit of this frame."""
-        self._filter.update(coeff, R=cov)
+        gain = np.linalg.solve(self.cov + cov, self.cov).T  # the fit measures the whole state: H is the identity
+        rest = np.eye(4) - gain
+        self.coeff = self.coeff + gain @ (coeff - self.coeff)
+        self.cov = rest @ self.cov @ rest.T + gain @ cov @ gain.T  # Joseph's form keeps it symmetric
         self.seen_s += self.unseen_s
         self.unseen_s = 0.0
         self.score += _LOOK_GAIN * (look.score - self.score)
@@ -54,7 +52,6 @@ class BoundaryFilter:
             self.votes[word] = self.votes.get(word, 0.0) + 1.0
         self.votes = {word: 0.9 * count for word, count in self.votes.items()}
         self.look = look
-        self._read()
 
     def miss(self, seen_share: float) -> None:
         """No evidence this frame where ``seen_share`` of the boundary could be seen: belief fades."""
@@ -64,8 +61,6 @@ class BoundaryFilter:
         """The word of a group that had most votes of late."""
         return max(words, key=lambda word: self.votes.get(word, 0.0))
 
-    def _read(self) -> None:
-        self.coeff, self.cov = self._filter.x.copy(), self._filter.P.copy()
-
     def y_m(self, x_m: np.ndarray) -> np.ndarray:
-        return np.polynomial.polynomial.polyval(x_m, self.coeff)
+        c = self.coeff
+        return c[0] + x_m * (c[1] + x_m * (c[2] + x_m * c[3]))

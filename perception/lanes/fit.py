@@ -17,10 +17,11 @@ _CORRIDOR_M = 0.22  # crossings so near to a curve are of its boundary: half a w
 _MAX_CANDIDATES = 24
 # What a joint fit may change of the shape that was searched, and of one boundary against the others (1 sigma).
 _PRIOR_SIGMA = np.array([0.04, 1e-3, 4e-6, 4e-3])
+_BASE_SIGMA_M, _OWN_BASE_SIGMA_M = 0.5, 0.05
 _OWN_SIGMA = np.array([0.01, 1.5e-4, 3e-6])
 _CORRELATED = 9.0  # neighbouring slices see the same paint: so many count as one
 _ITERATIONS, _OWN_ITERATIONS = 4, 2
-_SLACK_M = 0.5  # how far the searched shape may be off where crossings are first sorted out
+_SLACK_M = 1.0  # how far the searched shape may be off where crossings are first sorted out
 _CAUCHY = 2.0
 
 
@@ -89,24 +90,30 @@ def fit_family(crossings: Crossings, shape: Shape, base_m: np.ndarray) -> Family
     """
     prior = np.array([shape.heading, shape.bend, shape.twist, shape.spread])
     common, base = prior.copy(), np.asarray(base_m, float).copy()
-    near = np.flatnonzero(assign(crossings.xy_m, crossings.sigma_m + _SLACK_M, common, base) >= 0)
-    xy, sigma, trust = crossings.xy_m[near], crossings.sigma_m[near], crossings.weight[near] / _CORRELATED
-    x, y = xy.T
+    x, y = crossings.xy_m.T
+    distance = np.abs(_residuals(x, y, common, base)).min(axis=0)
+    near = np.flatnonzero(distance < _CORRIDOR_M + _SLACK_M + 2 * crossings.sigma_m)
+    x, y, sigma, trust = x[near], y[near], crossings.sigma_m[near], crossings.weight[near] / _CORRELATED
     powers = np.stack([x, x * x, x**3], axis=-1)
-    information = np.zeros((4 + len(base),) * 2)
-    member = np.full(len(x), -1)
-    one_of = np.eye(len(base))
+    corridor, index, boundaries = _CORRIDOR_M + 2 * sigma, np.arange(len(x)), np.arange(len(base))
+    held = np.r_[1 / _PRIOR_SIGMA**2, np.full(len(base), 1 / _BASE_SIGMA_M**2)]
+    information, member = np.zeros((len(held), len(held))), np.full(len(x), -1)
     for _ in range(_ITERATIONS):
-        member = assign(xy, sigma, common, base)
-        rows = np.flatnonzero(member >= 0)
-        k, at, scale = member[rows], powers[rows], 1 + common[3] * x[rows]
-        design = np.column_stack([at, base[k] * x[rows], one_of[k] * scale[:, None]])
-        rest = y[rows] - at @ common[:3] - base[k] * scale
-        weight = _cauchy(rest, sigma[rows]) * trust[rows]
-        information = design.T @ (design * weight[:, None])
-        gradient = design.T @ (weight * rest)
-        information[np.diag_indices(len(information))] += np.r_[1 / _PRIOR_SIGMA**2, np.full(len(base), 1 / 0.5**2)]
-        gradient[:4] += (prior - common) / _PRIOR_SIGMA**2
+        rests = _residuals(x, y, common, base)
+        member = np.argmin(np.abs(rests), axis=0)
+        rest = rests[member, index]
+        member[np.abs(rest) >= corridor] = -1
+        scale = 1 + common[3] * x
+        design = np.column_stack([powers, base[member] * x])
+        weight = _cauchy(rest, sigma) * trust
+        mine = (member == boundaries[:, None]) * (weight * scale)  # (K, N); a crossing of no boundary counts nowhere
+        weight = weight * (member >= 0)
+        cross = mine @ design
+        information[:4, :4] = design.T @ (design * weight[:, None])
+        information[4:, :4], information[:4, 4:] = cross, cross.T
+        information[4:, 4:] = np.diag(mine @ scale)
+        information.flat[:: len(held) + 1] += held
+        gradient = np.r_[design.T @ (weight * rest) + held[:4] * (prior - common), mine @ rest]
         step = np.linalg.solve(information, gradient)
         common, base = common + step[:4], base + step[4:]
     shared = Shape(*(float(common[i]) for i in (0, 1, 3, 2)))
@@ -116,17 +123,15 @@ def fit_family(crossings: Crossings, shape: Shape, base_m: np.ndarray) -> Family
     return FamilyFit(shared, coeff, covs, all_member, all_rest)
 
 
-def assign(xy_m: np.ndarray, sigma_m: np.ndarray, common: np.ndarray, base_m: np.ndarray) -> np.ndarray:
-    """(N,) index of the curve of the family nearest to points (N, 2) within the corridor, -1 for none."""
-    x, y = xy_m.T
-    middle = x * (common[0] + x * (common[1] + x * common[2]))
-    distance = np.abs((y - middle)[None, :] - base_m[:, None] * (1 + common[3] * x))
-    nearest = np.argmin(distance, axis=0)
-    return np.where(distance.min(axis=0) < _CORRIDOR_M + 2 * sigma_m, nearest, -1)
+def _residuals(x_m: np.ndarray, y_m: np.ndarray, common: np.ndarray, base_m: np.ndarray) -> np.ndarray:
+    """(K, N) lateral distances of points to the curves of a family: heading, bend, twist, spread; bases (K,)."""
+    straight = y_m - x_m * (common[0] + x_m * (common[1] + x_m * common[2]))
+    return straight - base_m[:, None] * (1 + common[3] * x_m)
 
 
 def _cauchy(rest_m: np.ndarray, sigma_m: np.ndarray) -> np.ndarray:
-    return 1 / (sigma_m**2 * (1 + (rest_m / (_CAUCHY * sigma_m)) ** 2))
+    variance = sigma_m * sigma_m
+    return 1 / (variance + rest_m * rest_m * (1 / _CAUCHY**2))
 
 
 def _own_shapes(
@@ -134,36 +139,30 @@ def _own_shapes(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each boundary on its own, held by what the family says of it: (K, 4), (K, 4, 4) and the rests (N,).
 
-    ``points``: x, y, sigma and trust of the crossings, (N,) each.
+    ``points``: x, y, sigma and trust of the crossings, (N,) each. A cubic with a Gaussian prior for each boundary,
+    all of them at once.
     """
     count = len(base)
-    coeff, covs = np.zeros((count, 4)), np.zeros((count, 4, 4))
-    rest = np.full(len(member), np.nan)
-    for k in range(count):
-        jacobian = np.zeros((4, 4 + count))
-        jacobian[0, 4 + k] = 1
-        jacobian[1, [0, 3, 4 + k]] = 1, base[k], shape.spread
-        jacobian[[2, 3], [1, 2]] = 1
-        start = np.array([base[k], shape.heading + base[k] * shape.spread, shape.bend, shape.twist])
-        held = jacobian @ cov @ jacobian.T + np.diag([0.05, *_OWN_SIGMA]) ** 2
-        rows = np.flatnonzero(member == k)
-        x, y, sigma, trust = (values[rows] for values in points)
-        coeff[k], covs[k] = _refine(x, y, sigma, trust, (start, held))
-        rest[rows] = y - np.polynomial.polynomial.polyval(x, coeff[k])
-    return coeff, covs, rest
-
-
-def _refine(
-    x: np.ndarray, y: np.ndarray, sigma: np.ndarray, trust: np.ndarray, held: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cubic through crossings (N,) with a Gaussian prior (mean, covariance): coefficients (4,), covariance (4, 4)."""
-    start, cov = held
+    x, y, sigma, trust = points
+    jacobian = np.zeros((count, 4, 4 + count))
+    each = np.arange(count)
+    jacobian[each, 0, 4 + each] = 1
+    jacobian[:, 1, 0], jacobian[:, 1, 3], jacobian[each, 1, 4 + each] = 1, base, shape.spread
+    jacobian[:, 2, 1] = jacobian[:, 3, 2] = 1
+    start = np.stack(
+        [base, shape.heading + base * shape.spread, *np.full((2, count), [[shape.bend], [shape.twist]])], -1
+    )
+    prior = np.linalg.inv(jacobian @ cov @ jacobian.transpose(0, 2, 1) + np.diag([_OWN_BASE_SIGMA_M, *_OWN_SIGMA]) ** 2)
     design = np.stack([np.ones_like(x), x, x * x, x**3], axis=-1)
-    prior = np.linalg.inv(cov)
-    coeff, information = start.copy(), prior
+    products = (design[:, :, None] * design[:, None, :]).reshape(-1, 16)
+    mine = (member == each[:, None]).astype(float)  # (K, N)
+    coeff, information = start, prior
+    rest = np.empty_like(x)
     for _ in range(_OWN_ITERATIONS):
-        rest = y - design @ coeff
-        weight = _cauchy(rest, sigma) * trust
-        information = prior + design.T @ (design * weight[:, None])
-        coeff = coeff + np.linalg.solve(information, design.T @ (weight * rest) + prior @ (start - coeff))
-    return coeff, np.linalg.inv(information)
+        rest = y - np.sum(design * coeff[member], axis=1)
+        weight = mine * (_cauchy(rest, sigma) * trust)
+        information = prior + (weight @ products).reshape(-1, 4, 4)
+        pull = (weight * rest) @ design + np.einsum("kij,kj->ki", prior, start - coeff)
+        coeff = coeff + np.linalg.solve(information, pull[..., None])[..., 0]
+    rest = np.where(member >= 0, y - np.sum(design * coeff[member], axis=1), np.nan)
+    return coeff, np.linalg.inv(information), rest

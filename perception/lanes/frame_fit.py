@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geometry.camera import Camera
-from perception.lanes.describe import Look, describe, road_tint
+from perception.lanes.describe import Look, describe, road_tints
 from perception.lanes.family import Shape, search
 from perception.lanes.fit import Candidates, FamilyFit, find_candidates, fit_family
-from perception.lanes.ridge import Crossings, Evidence, covered, find_crossings, marking_evidence
+from perception.lanes.ridge import Crossings, Evidence, find_crossings, marking_evidence
 from perception.lanes.select import pick_lanes
 from perception.lanes.slices import HALF_WIDTH_M, STEP_M, SliceGrid
 
@@ -45,32 +45,27 @@ class FrameFit:
 
 @dataclass(frozen=True, eq=False)
 class FrameView:
-    """One picture along the slices of a grid, with what covers the road in it."""
+    """One picture along the slices of a grid; ``free`` (S L,) says, flat, where nothing covers the road."""
 
     grid: SliceGrid
-    boxes_px: np.ndarray
+    free: np.ndarray
     evidence: Evidence
     crossings: Crossings
 
     @classmethod
     def of(cls, bgr: np.ndarray, camera: Camera, grid: SliceGrid, boxes_px: np.ndarray) -> FrameView:
         """Evidence and crossings of a picture (H, W, 3); crossings on the road plane of ``camera``."""
-        evidence = marking_evidence(grid.warp(bgr), grid)
-        return cls(grid, boxes_px, evidence, _to_camera(find_crossings(evidence, grid, boxes_px), grid, camera))
+        evidence, free = marking_evidence(grid.warp(bgr), grid), grid.uncovered(boxes_px)
+        return cls(grid, free, evidence, _to_camera(find_crossings(evidence, grid, free), grid, camera))
 
     def paths(self, shape: Shape, base_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Columns (S, B) of curves of the family at the bases (B,), and where they are in sight and uncovered."""
-        grid = self.grid
-        x = grid.x_m[:, None]
-        y = base_m * (1 + shape.spread * x) + x * (shape.heading + x * (shape.bend + x * shape.twist))
-        column = np.rint((HALF_WIDTH_M - y) / STEP_M).astype(int)
-        inside = (column >= 0) & (column < len(grid.y_m))
-        column = np.clip(column, 0, len(grid.y_m) - 1)
-        row = np.arange(len(grid.x_m))[:, None]
-        seen = grid.visible[row, column] & inside
-        if len(self.boxes_px):
-            seen &= ~covered(grid.px[row, column], self.boxes_px)
-        return column, seen
+        width, x = len(self.grid.y_m), self.grid.x_m
+        middle = HALF_WIDTH_M - x * (shape.heading + x * (shape.bend + x * shape.twist))
+        column = (middle[:, None] - (1 + shape.spread * x)[:, None] * base_m) * (1 / STEP_M) + 0.5
+        inside = (column >= 0) & (column < width)
+        column = np.clip(column, 0, width - 1).astype(np.int64)
+        return column, inside & self.free.view(bool)[np.arange(len(x))[:, None] * width + column]
 
 
 def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | None:
@@ -91,13 +86,14 @@ def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | No
 
 def _described(view: FrameView, fit: FamilyFit) -> FrameFit:
     base = fit.coeff[:, 0]
-    _, seen = view.paths(fit.shape, base)
-    looks = [describe(view.crossings, fit, k, seen[:, k], view.grid.x_m) for k in range(len(base))]
-    own = _tints(view, fit.shape, np.zeros(1))[0]
-    before = _tints(view, fit.shape, np.array([_before(base, k) for k in range(len(base))]))
+    # Along the boundaries, along the middles of the lanes before them, and where the vehicle itself goes.
+    paths = np.r_[base, [_before(base, k) for k in range(len(base))], 0.0]
+    column, seen = view.paths(fit.shape, paths)
+    looks = describe(view.crossings, fit, seen[:, : len(base)], view.grid.x_m)
+    tints = road_tints(view.evidence, column[:, len(base) :], seen[:, len(base) :])
     told = []
-    for look, tint in zip(looks, before, strict=True):
-        if look is not None and abs(tint - own) > _TINT_LIMIT:
+    for look, tint in zip(looks, tints[:-1], strict=True):
+        if look is not None and abs(tint - tints[-1]) > _TINT_LIMIT:
             look = replace(look, score=_NOT_ROAD_SHARE * look.score)
         told.append(look)
     keep = [k for k, look in enumerate(told) if look is not None]
@@ -109,11 +105,6 @@ def _before(base_m: np.ndarray, k: int) -> float:
     nearer = base_m[(np.abs(base_m) < abs(base_m[k])) & (base_m * base_m[k] > 0)]
     inner = nearer[np.argmax(np.abs(nearer))] if len(nearer) else 0.0
     return 0.5 * float(base_m[k] + inner)
-
-
-def _tints(view: FrameView, shape: Shape, base_m: np.ndarray) -> np.ndarray:
-    column, seen = view.paths(shape, base_m)
-    return np.array([road_tint(view.evidence.yellow, column[:, k], seen[:, k]) for k in range(len(base_m))])
 
 
 def _encouraged(candidates: Candidates, belief: Belief) -> Candidates:

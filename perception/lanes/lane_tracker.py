@@ -24,7 +24,8 @@ _COVERING = np.array(
 _COVERING_SCORE = 0.35  # weaker boxes are often no objects, and would hide the paint
 _BOX_MARGIN = 0.06  # of a box's size: detectors cut bumpers and shadows
 _MATCH_M = 0.5  # a followed boundary and a new fit so near to each other are the same
-_MATCH_X_M = np.array([5.0, 10.0, 18.0])
+_MATCH_POWERS = np.array([5.0, 10.0, 18.0]) ** np.arange(4)[:, None]  # of the distances where they are compared
+_NO_GAPS = np.empty(0)
 _FORGET_S = 0.7  # a dashed line's gap at walking speed, a vehicle that passes
 _DUPLICATE_M = 0.6
 _WIDTH_GAIN = 0.05
@@ -109,8 +110,8 @@ class LaneTracker:
     def _associate(self, fitted: FrameFit | None) -> None:
         free = list(range(len(fitted.coeff))) if fitted else []
         for boundary in sorted(self._boundaries, key=lambda b: -b.score):
-            gaps = [_gap_m(boundary, fitted.coeff[k]) for k in free] if fitted else []
-            if fitted and gaps and min(gaps) < _MATCH_M:
+            gaps = np.abs((fitted.coeff[free] - boundary.coeff) @ _MATCH_POWERS).mean(axis=1) if fitted else _NO_GAPS
+            if fitted and len(gaps) and gaps.min() < _MATCH_M:
                 k = free.pop(int(np.argmin(gaps)))
                 boundary.update(fitted.coeff[k], fitted.cov[k], fitted.looks[k])
             else:
@@ -194,10 +195,6 @@ def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
         curvature_pm=2 * bend * cosine**3,
         curvature_sigma_pm=2 / math.sqrt(weights.sum()),
     )
-
-
-def _gap_m(boundary: BoundaryFilter, coeff: np.ndarray) -> float:
-    return float(np.mean(np.abs(boundary.y_m(_MATCH_X_M) - np.polynomial.polynomial.polyval(_MATCH_X_M, coeff))))
 
 
 def _covering_boxes(detections: Detections) -> np.ndarray:

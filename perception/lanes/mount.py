@@ -111,8 +111,7 @@ def _ego_lane(picture: np.ndarray, camera: Camera) -> tuple[float, float, float]
     grid = SliceGrid.build(camera)
     if grid is None:
         return None
-    no_boxes = np.empty((0, 4))
-    crossings = find_crossings(marking_evidence(grid.warp(picture), grid), grid, no_boxes)
+    crossings = find_crossings(marking_evidence(grid.warp(picture), grid), grid, grid.uncovered(np.empty((0, 4))))
     shape, _ = search(crossings, None)
     measure = np.sqrt(np.minimum(grid.x_m, 40.0))
     candidates = find_candidates(crossings, shape, measure, np.ones((len(grid.x_m), 1)))

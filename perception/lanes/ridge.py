@@ -20,13 +20,15 @@ from geometry.types import Rows
 from perception.lanes.slices import STEP_M, SliceGrid
 
 _LOG_OFFSET = 8.0  # grey levels: below that a camera's noise is larger than the signal
-_LOG = np.log(np.arange(256, dtype=np.float32) + _LOG_OFFSET)
+_UNIT = 5000  # fixed point: the logarithm of the brightest pixel, 5.57, has room in 16 bits, which are twice as fast
+_LOG = np.rint(_UNIT * np.log(np.arange(256) + _LOG_OFFSET)).astype(np.int16)
 # From a marking's middle to the road beside it: markings are 0.10 to 0.20 m wide, on motorways up to 0.30 m.
 _NARROW_REACH_M, _WIDE_REACH_M, _MARKER_REACH_M = 0.18, 0.30, 0.24
 _REACH_PX = 1.5  # the same in picture pixels, where those are wider: what the lens blurs
 _YELLOW_GAIN = 0.7  # the red-to-blue contrast is noisier than the brightness
+_MOST_PAINT, _MOST_MARKER = 2.0, 0.7  # natural logarithm: runs of more would not fit into 16 bits
 _MARKER_FAR_M = 50.0  # beyond, the run spans metres of road and smears bends
-_PAINT_RUN, _MARKER_RUN = 3, 9  # slices that are averaged along the road
+_PAINT_RUN, _MARKER_RUN = 3, 9  # slices that are added up along the road
 _MIN_PAINT, _MIN_MARKER = 0.03, 0.006  # natural logarithm: fainter contrast a person does not see either
 _SATURATION = 6.0  # in units of the slice's own unrest: stronger is not more certain
 _MIN_STRENGTH = 1.6
@@ -67,29 +69,33 @@ class Evidence:
     Attributes:
         strength: (S, L) float32 in units of each slice's own unrest, 0 where there is none.
         paint: (S, L) float32 the part of it that painted ridges give.
-        yellow: (S, L) float32 red-to-blue logarithm.
+        tint: (S, L) int16 red-to-blue logarithm in fixed point.
     """
 
     strength: np.ndarray
     paint: np.ndarray
-    yellow: np.ndarray
+    tint: np.ndarray
+
+    def yellow(self, at: np.ndarray) -> np.ndarray:
+        """Red-to-blue logarithm at flat indices ``at``, of any shape."""
+        return self.tint.ravel().take(at) * (1 / _UNIT)
 
 
 def marking_evidence(view: np.ndarray, grid: SliceGrid) -> Evidence:
     """Evidence of a view (S, L, 3) of the grid."""
-    bright = cv2.transform(view, np.array([[0.0, 0.5, 0.5]], np.float32))
-    light = cv2.LUT(bright, _LOG)
-    yellow = cv2.blur(cv2.subtract(light, cv2.LUT(cv2.extractChannel(view, 0), _LOG)), (3, 3))
+    blue, green, red = (cv2.extractChannel(view, channel) for channel in range(3))
+    light = cv2.LUT(cv2.addWeighted(green, 0.5, red, 0.5, 0.0), _LOG)
+    yellow = cv2.blur(light - cv2.LUT(blue, _LOG), (3, 3))
     narrow, wide = cv2.blur(light, (3, 1)), cv2.blur(light, (3, 3))
-    paint = np.maximum(_two_sided(narrow, grid, _NARROW_REACH_M), _two_sided(wide, grid, _WIDE_REACH_M))
-    paint += _YELLOW_GAIN * _two_sided(yellow, grid, _NARROW_REACH_M)
-    paint = cv2.blur(paint, (1, _PAINT_RUN))
+    paint = cv2.max(_two_sided(narrow, grid, _NARROW_REACH_M), _two_sided(wide, grid, _WIDE_REACH_M))
+    paint = cv2.addWeighted(paint, 1.0, _two_sided(yellow, grid, _NARROW_REACH_M), _YELLOW_GAIN, 0.0)
     change = np.zeros_like(narrow)
-    change[2:-2] = np.maximum(np.abs(narrow[3:-1] - narrow[1:-3]), np.abs(narrow[4:] - narrow[:-4]))
-    marker = cv2.blur(_two_sided(change, grid, _MARKER_REACH_M), (1, _MARKER_RUN))
-    marker[grid.x_m > _MARKER_FAR_M] = 0.0
-    painted, marked = _in_unrest(paint, _MIN_PAINT), _in_unrest(marker, _MIN_MARKER)
-    return Evidence(np.maximum(painted, marked), painted, yellow)
+    change[2:-2] = cv2.max(cv2.absdiff(narrow[3:-1], narrow[1:-3]), cv2.absdiff(narrow[4:], narrow[:-4]))
+    marker = _run(_two_sided(change, grid, _MARKER_REACH_M), _MARKER_RUN, _MOST_MARKER)
+    marker[grid.x_m > _MARKER_FAR_M] = 0
+    painted = _in_unrest(_run(paint, _PAINT_RUN, _MOST_PAINT), _PAINT_RUN * _MIN_PAINT)
+    marked = _in_unrest(marker, _MARKER_RUN * _MIN_MARKER)
+    return Evidence(cv2.max(painted, marked), painted, yellow)
 
 
 def _two_sided(values: np.ndarray, grid: SliceGrid, reach_m: float) -> np.ndarray:
@@ -97,74 +103,93 @@ def _two_sided(values: np.ndarray, grid: SliceGrid, reach_m: float) -> np.ndarra
     out = np.zeros_like(values)
     reach = np.rint(np.maximum(reach_m, _REACH_PX * grid.pixel_m) / STEP_M).astype(int)
     reach += (reach - reach.min()) % 2  # every second width: fewer strips to work on
-    for k in np.unique(reach):
-        rows = slice(int(np.searchsorted(-reach, -k)), int(np.searchsorted(-reach, -k, side="right")))
-        beside = np.maximum(values[rows, : -2 * k], values[rows, 2 * k :])
-        np.subtract(values[rows, k:-k], beside, out=out[rows, k:-k])
-    return np.maximum(out, 0.0, out=out)
+    width = values.shape[1]
+    for k in range(int(reach.min()), int(reach.max()) + 1, 2):
+        first, last = (int(np.searchsorted(-reach, -k, side=side)) for side in ("left", "right"))
+        # On the flat array, which is contiguous: what runs over a slice's ends is taken back below.
+        flat, to = values[first:last].reshape(-1), out[first:last].reshape(-1)
+        if flat.size > 2 * k:
+            np.maximum(flat[: -2 * k], flat[2 * k :], out=to[k:-k])
+            np.subtract(flat[k:-k], to[k:-k], out=to[k:-k])
+            np.maximum(to, 0, out=to)
+        margin = min(k, width)
+        out[first:last, :margin] = 0
+        out[first:last, width - margin :] = 0
+    return out
+
+
+def _run(values: np.ndarray, count: int, most: float) -> np.ndarray:
+    """(S, L) sums of an odd ``count`` of neighbouring slices, of values up to ``most``; fewer at the ends."""
+    values = cv2.min(values, int(_UNIT * most))
+    total, reach = values.copy(), count // 2
+    for k in range(1, reach + 1):
+        total[k:] += values[:-k]
+        total[:-k] += values[k:]
+    return total
 
 
 def _in_unrest(values: np.ndarray, floor: float) -> np.ndarray:
-    """(S, L) values over the mean of what is usual around them: on vehicles and grass, much of everything."""
-    unrest = cv2.blur(np.minimum(values, 12 * floor), _AROUND)
-    unrest += floor
-    return values / unrest
+    """(S, L) float32 values over the mean of what is usual around them: on vehicles and grass, much of everything."""
+    unrest = cv2.blur(cv2.min(values, int(_UNIT * 12 * floor)), _AROUND).astype(np.float32)
+    unrest += _UNIT * floor
+    return np.divide(values, unrest, dtype=np.float32)
 
 
-def find_crossings(evidence: Evidence, grid: SliceGrid, boxes_px: np.ndarray) -> Crossings:
+def find_crossings(evidence: Evidence, grid: SliceGrid, free: np.ndarray) -> Crossings:
     """The ridges' crests along each slice, the strongest few of each.
 
     Args:
-        boxes_px: (B, 4) left, top, right, bottom of what covers the road: no evidence inside.
+        free: (S L,) uint8, flat: where nothing covers the road (``SliceGrid.uncovered``).
     """
-    response = evidence.strength
-    crest = (response > _MIN_STRENGTH) & grid.visible
-    crest[:, 1:-1] &= (response[:, 1:-1] >= response[:, :-2]) & (response[:, 1:-1] > response[:, 2:])
-    crest[:, [0, -1]] = False
-    row, column = np.nonzero(crest)
-    if len(boxes_px):
-        bare = ~covered(grid.px[row, column], boxes_px)
-        row, column = row[bare], column[bare]
-    strength = response[row, column]
-    order = np.lexsort((-strength, row))
-    starts = np.searchsorted(row[order], row[order])
-    order = order[np.arange(len(order)) - starts < _MAX_IN_SLICE]
-    row, column, strength = row[order], column[order], strength[order]
-    before, after = response[row, column - 1], response[row, column + 1]
+    response, width = evidence.strength.ravel(), evidence.strength.shape[1]
+    crest = np.zeros(len(response), bool)
+    inner = crest[1:-1]
+    np.greater_equal(response[1:-1], response[:-2], out=inner)
+    inner &= response[1:-1] > response[2:]
+    inner &= response[1:-1] > _MIN_STRENGTH
+    crest &= free.view(bool)
+    at = np.flatnonzero(crest)
+    row = at // width
+    at, row = _strongest(at, row, response[at], len(grid.x_m))
+    column, strength = at - row * width, response[at]
+    before, after = response[at - 1], response[at + 1]
     bend = np.minimum(before - 2 * strength + after, -1e-6)
     fine = column + np.clip(0.5 * (before - after) / bend, -0.5, 0.5)
-    xy = np.stack([grid.x_m[row], grid.y_m[0] - STEP_M * fine], axis=-1)
-    on_road = np.where(evidence.paint[row, column] > _PAINT_SHARE * strength, _PAINT_SIGMA_M, _MARKER_SIGMA_M)
-    sigma = np.hypot(np.hypot(on_road, _SIGMA_PX * grid.pixel_m[row]), _HILL_M * (grid.x_m[row] / 50) ** 2)
+    x = grid.x_m[row]
+    xy = np.stack([x, grid.y_m[0] - STEP_M * fine], axis=-1)
+    on_road = np.where(evidence.paint.ravel()[at] > _PAINT_SHARE * strength, _PAINT_SIGMA_M, _MARKER_SIGMA_M)
+    sigma = np.sqrt(on_road**2 + ((_SIGMA_PX * grid.pixel_m) ** 2 + (_HILL_M * (grid.x_m / 50) ** 2) ** 2)[row])
     weight = np.minimum(strength, _SATURATION) / _SATURATION
-    weight = np.where(_upright(response, row, column, grid), _UPRIGHT_WEIGHT * weight, weight)
-    return Crossings(row, fine, xy, sigma, weight, evidence.yellow[row, column])
+    weight = np.where(_upright(response, at, row, column, grid), _UPRIGHT_WEIGHT * weight, weight)
+    return Crossings(row, fine, xy, sigma, weight, evidence.yellow(at))
 
 
-def _upright(response: np.ndarray, row: np.ndarray, column: np.ndarray, grid: SliceGrid) -> np.ndarray:
-    """(N,) bool: crests that go on towards the camera's foot rather than along the road.
+def _strongest(at: np.ndarray, row: np.ndarray, strength: np.ndarray, slices: int) -> tuple[np.ndarray, np.ndarray]:
+    """Flat indices and slices (ascending) without those beyond the strongest few of their slice."""
+    if len(at) == 0:
+        return at, row
+    order = np.argsort(row - strength / (1.001 * strength.max()))  # by slice, the strongest first
+    first = np.zeros(slices + 1, np.int64)
+    np.cumsum(np.bincount(row, minlength=slices), out=first[1:])
+    keep = order[np.arange(len(order)) - first[row] < _MAX_IN_SLICE]
+    return at[keep], row[keep]
+
+
+def _upright(response: np.ndarray, at: np.ndarray, row: np.ndarray, column: np.ndarray, grid: SliceGrid) -> np.ndarray:
+    """(N,) bool: crests (flat indices ``at``) that go on towards the camera's foot rather than along the road.
 
     The edges of what stands on the road (vehicles, posts, trees) are drawn out radially in any view of the road plane.
     """
-    last_row, last_column = response.shape[0] - 1, response.shape[1] - 1
-    along = np.full(len(row), np.inf, np.float32)
-    radial, apart = along.copy(), along.copy()
-    y = grid.y_m[column]
-    flat, width = response.ravel(), response.shape[1]
+    slices, width = len(grid.x_m), len(grid.y_m)
+    y = grid.y_m[column] / (STEP_M * grid.x_m[row])
+    low = np.full(len(row), np.inf, np.float32)
+    along, radial, apart = low, low, low
     for step in (-_LOOK_SLICES, _LOOK_SLICES):
-        other = np.clip(row + step, 0, last_row)
-        shift = np.rint(-y * (grid.x_m[other] / grid.x_m[row] - 1) / STEP_M).astype(int)
-        at = np.clip(column + shift, 0, last_column)
-        radial = np.minimum(radial, flat[other * width + at])
-        here = other * width + column  # crests lie off the border, so that the neighbours exist
-        along = np.minimum(along, np.maximum(np.maximum(flat[here - 1], flat[here]), flat[here + 1]))
+        other = np.clip(row + step, 0, slices - 1)
+        shift = np.rint(y * (grid.x_m[row] - grid.x_m[other])).astype(np.int64)
+        start = other * width
+        radial = np.minimum(radial, response[start + np.clip(column + shift, 0, width - 1)])
+        here = start + column  # crests lie off the border, so that the neighbours exist
+        along = np.minimum(along, np.maximum(np.maximum(response[here - 1], response[here]), response[here + 1]))
         apart = np.minimum(apart, np.abs(shift))
     return (apart >= 2) & (radial > _MIN_STRENGTH) & (radial > along)
-
-
-def covered(px: np.ndarray, boxes_px: np.ndarray) -> np.ndarray:
-    """(...) bool: pixels (..., 2) inside any of the boxes (B, 4)."""
-    inside = np.zeros(px.shape[:-1], bool)
-    for left, top, right, bottom in boxes_px:
-        inside |= (px[..., 0] > left) & (px[..., 0] < right) & (px[..., 1] > top) & (px[..., 1] < bottom)
-    return inside

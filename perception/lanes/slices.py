@@ -24,7 +24,40 @@ _DENSITY_POWER = 0.7  # slices are equidistant in (rows below the horizon) ** 0.
 _MIN_ROWS_BELOW_HORIZON = 0.006  # of the picture's height: above that a pixel spans tens of metres of road
 _NEAR_ZONE_M = 25.0
 _NEAR_WIDTH_PX, _FAR_WIDTH_PX = 640, 1280  # the near zone is read from a reduced picture: less noise, no aliasing
+_CELL_PX = 4  # of the coarse picture that says what is covered
 _POSE_SLACK_RAD = math.radians(1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Zone:
+    """Slices that are read from the same rows of the picture, reduced by ``scale``, with one remap."""
+
+    rows: slice
+    scale: int
+    source: slice
+    map1: np.ndarray
+    map2: np.ndarray
+
+    @classmethod
+    def of(cls, camera: Camera, px: np.ndarray, rows: slice, width_px: int) -> Zone:
+        """Zone of the samples at px (R, L, 2) whose source is about ``width_px`` wide."""
+        scale = max(1, round(camera.width_px / width_px))
+        v = px[..., 1][px[..., 1] > -1e3]
+        low, high = (float(v.min()), float(v.max())) if v.size else (0.0, 0.0)
+        first = max(0, int(low) - 2 * scale) // scale * scale
+        last = min(camera.height_px, (int(high) // scale + 3) * scale)
+        xy = (px - np.array([0, first], np.float32) + 0.5) / scale - 0.5
+        maps = cv2.convertMaps(xy[..., 0], xy[..., 1], cv2.CV_16SC2)
+        return cls(rows, scale, slice(first, last), *maps)
+
+    def read(self, image: np.ndarray, out: np.ndarray) -> None:
+        source = image[self.source]
+        if self.scale > 1:
+            size = (image.shape[1] // self.scale, source.shape[0] // self.scale)
+            source = cv2.resize(
+                source[: size[1] * self.scale, : size[0] * self.scale], size, interpolation=cv2.INTER_AREA
+            )
+        cv2.remap(source, self.map1, self.map2, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_CONSTANT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +70,8 @@ class SliceGrid:
         y_m: (L,) lateral position of each column, left (positive) to right.
         px: (S, L, 2) float32 picture position of each sample, -1e4 outside the picture.
         visible: (S, L) bool: inside the picture, with a margin that keeps filters off its edge.
-        zones: per zone (rows, scale, map1, map2): a remap of the picture reduced by ``scale``.
+        zones: how the far and the near slices are read.
+        cell: (S, L) int32 index of each sample into the flat coarse picture of ``uncovered``.
     """
 
     camera: Camera
@@ -45,7 +79,8 @@ class SliceGrid:
     y_m: np.ndarray
     px: np.ndarray
     visible: np.ndarray
-    zones: tuple[tuple[slice, int, np.ndarray, np.ndarray], ...]
+    zones: tuple[Zone, ...]
+    cell: np.ndarray
 
     @classmethod
     def build(cls, camera: Camera) -> SliceGrid | None:
@@ -61,13 +96,9 @@ class SliceGrid:
         px = np.where(visible[..., None], px, -1e4).astype(np.float32)
         margin = cv2.erode(np.pad(visible, 1).astype(np.uint8), np.ones((9, 15), np.uint8))[1:-1, 1:-1].astype(bool)
         split = int(np.searchsorted(-x_m, -_NEAR_ZONE_M))
-        zones = []
-        for rows, width_px in ((slice(0, split), _FAR_WIDTH_PX), (slice(split, len(x_m)), _NEAR_WIDTH_PX)):
-            if rows.stop > rows.start:
-                scale = max(1, round(camera.width_px / width_px))
-                xy = (px[rows] + 0.5) / scale - 0.5
-                zones.append((rows, scale, *cv2.convertMaps(xy[..., 0], xy[..., 1], cv2.CV_16SC2)))
-        return cls(camera, x_m, y_m, px, margin, tuple(zones))
+        halves = ((slice(0, split), _FAR_WIDTH_PX), (slice(split, len(x_m)), _NEAR_WIDTH_PX))
+        zones = tuple(Zone.of(camera, px[rows], rows, width) for rows, width in halves if rows.stop > rows.start)
+        return cls(camera, x_m, y_m, px, margin, zones, _cells(camera, px))
 
     @property
     def pixel_m(self) -> np.ndarray:
@@ -86,13 +117,22 @@ class SliceGrid:
     def warp(self, image: np.ndarray) -> np.ndarray:
         """(S, L[, C]) the picture (H, W[, C]) along the slices; 0 outside it."""
         out = np.empty((*self.visible.shape, *image.shape[2:]), image.dtype)
-        for rows, scale, map1, map2 in self.zones:
-            source = image
-            if scale > 1:
-                height, width = image.shape[0] // scale, image.shape[1] // scale
-                source = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-            cv2.remap(source, map1, map2, cv2.INTER_LINEAR, dst=out[rows], borderMode=cv2.BORDER_CONSTANT)
+        for zone in self.zones:
+            zone.read(image, out[zone.rows])
         return out
+
+    def uncovered(self, boxes_px: np.ndarray) -> np.ndarray:
+        """(S L,) uint8, flat: 1 where a sample is visible and in none of the boxes (B, 4) left, top, right, bottom.
+
+        To a cell of the coarse picture: a few pixels, less than detectors are exact to.
+        """
+        if len(boxes_px) == 0:
+            return self.visible.view(np.uint8).ravel()
+        size = _coarse_size(self.camera)
+        free = np.ones((size[1], size[0]), np.uint8)
+        for left, top, right, bottom in np.rint(boxes_px / _CELL_PX).astype(int):
+            free[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 0
+        return self.visible.view(np.uint8).ravel() & free.ravel().take(self.cell.ravel())
 
     def road_from_grid(self, camera: Camera) -> np.ndarray:
         """(3, 3) homography from this grid's road plane to the road plane of another mount of the same lens."""
@@ -112,3 +152,16 @@ def _distances(camera: Camera) -> np.ndarray:
     probe, warped = probe[seen][::-1], rows[seen][::-1] ** _DENSITY_POWER
     count = min(_ROWS, int(rows[seen].max() - rows[seen].min()) + 1)
     return np.interp(np.linspace(warped[0], warped[-1], count), warped, probe)
+
+
+def _coarse_size(camera: Camera) -> tuple[int, int]:
+    return -(-camera.width_px // _CELL_PX), -(-camera.height_px // _CELL_PX)
+
+
+def _cells(camera: Camera, px: np.ndarray) -> np.ndarray:
+    """(S, L) int32 flat index of pixels (S, L, 2) into the coarse picture."""
+    width, height = _coarse_size(camera)
+    column, row = (
+        np.clip(px[..., k] / _CELL_PX, 0, size - 1).astype(np.int32) for k, size in ((0, width), (1, height))
+    )
+    return row * width + column

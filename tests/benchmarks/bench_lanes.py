@@ -56,7 +56,7 @@ def main() -> None:
             break
         view = timed("warp", grid.warp, frame.bgr)
         evidence = timed("evidence", marking_evidence, view, grid)
-        crossings = timed("crossings", find_crossings, evidence, grid, boxes)
+        crossings = timed("crossings", find_crossings, evidence, grid, grid.uncovered(boxes))
         timed("search anywhere", search, crossings, None)
         timed("search near", search, crossings, tracker.shape)
         timed("whole step, following", tracker.step, frame, camera, Detections.empty())
