@@ -5,16 +5,18 @@ Drawing only consumes a ``FrameResult``; nothing here computes what the records 
 
 from __future__ import annotations
 
-from collections import deque
+import math
+from array import array
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import supervision as sv
 
-from app.draw_birdseye import BirdsEyePanel
+from app.draw_birdseye import BirdsEyePanel, lateral_m
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, PANEL, WHITE, bgr, put_text, shade, text_width
 from app.types import EventKind, FrameResult
+from app.video_types import BufferPool
 from geometry.camera import Camera
 from perception.types import CLASSES, ON_ROAD, Frame, LaneBoundary, Lanes
 from tracking.lane_position import lane_positions
@@ -27,13 +29,14 @@ _WARNINGS = (EventKind.FORWARD_COLLISION, EventKind.HEADWAY, EventKind.CUT_IN, E
 
 
 class Painter:
-    """Draws the frames of one clip; it remembers only trails and the bird's-eye remap."""
+    """Draws the frames of one clip; it remembers only trails, the bird's-eye remap and pictures to draw on again."""
 
     def __init__(self, width_px: int, height_px: int, *, birdseye: bool = True) -> None:
         self.scale = max(height_px, 240) / 720
         self._panel = BirdsEyePanel(height_px) if birdseye else None
         self.size_px = (width_px + (self._panel.size_px[0] if self._panel else 0), height_px)
-        self._trails: dict[int, deque[tuple[float, float, float]]] = {}
+        self._buffers = BufferPool()
+        self._trails: dict[int, array[float]] = {}  # t, x, y of each point, one after the other
         colours = sv.ColorPalette.from_hex([*CLASS_COLOURS, ALERT])
         line_px = max(1, round(2 * self.scale))
         self._boxes = sv.BoxAnnotator(color=colours, thickness=line_px)
@@ -43,15 +46,18 @@ class Painter:
         self._font_px = max(10, round(19 * self.scale))
 
     def draw(self, frame: Frame, result: FrameResult, camera: Camera) -> np.ndarray:
-        """(h, w, 3) annotated picture, the bird's-eye panel at its right; ``camera`` as used for this frame."""
-        image = np.empty((self.size_px[1], self.size_px[0], 3), np.uint8)
+        """(h, w, 3) annotated picture, the bird's-eye panel at its right; ``camera`` as used for this frame.
+
+        The picture is the caller's for as long as he holds it or a view of it; then it is drawn on again.
+        """
+        image = self._buffers.take(self.size_px[1], self.size_px[0])
         width_px = frame.bgr.shape[1]
         picture = image[:, :width_px]  # a view: what is drawn on it is drawn in place
         picture[:] = frame.bgr
         alert = np.isin(result.tracks.track_id, [e.track_id for e in result.events if e.track_id])
         trails = self._follow(result)
         if self._panel is not None:
-            image[:, width_px:] = self._panel.draw(frame.bgr, result, camera, trails, alert)
+            self._panel.draw(image[:, width_px:], frame.bgr, result, camera, trails, alert)
         self._lanes(picture, result.lanes, camera)
         self._tracks(picture, result.tracks, alert)
         self._status(picture, result)
@@ -85,10 +91,11 @@ class Painter:
         if not len(tracks):
             return
         colour_index = np.where(alert, len(CLASS_COLOURS), tracks.class_id)
-        boxes = sv.Detections(xyxy=tracks.xyxy_px.astype(np.float32), class_id=tracks.class_id)
         seen = tracks.detection >= 0
-        self._boxes.annotate(picture, boxes[seen], custom_color_lookup=colour_index[seen])
-        self._corners.annotate(picture, boxes[~seen], custom_color_lookup=colour_index[~seen])
+        for annotator, rows in ((self._boxes, seen), (self._corners, ~seen)):
+            if rows.any():
+                boxes = sv.Detections(xyxy=tracks.xyxy_px[rows].astype(np.float32), class_id=tracks.class_id[rows])
+                annotator.annotate(picture, boxes, custom_color_lookup=colour_index[rows])
         self._labels(picture, tracks, colour_index)
 
     def _labels(self, picture: np.ndarray, tracks: Tracks, colour_index: np.ndarray) -> None:
@@ -96,39 +103,34 @@ class Painter:
         colours = (*CLASS_COLOURS, ALERT)
         nearness = np.where(np.isfinite(tracks.xy_m[:, 0]), tracks.xy_m[:, 0], 1e3)
         nearness = np.where(colour_index == len(CLASS_COLOURS), 0.0, nearness)
-        pad, taken = max(2, round(4 * self.scale)), np.empty((0, 4))
-        for row in np.argsort(nearness):
-            text = label(tracks, int(row))
+        pad, corners_px = max(2, round(4 * self.scale)), tracks.xyxy_px[:, :2].tolist()
+        height_px, taken = self._font_px + 2 * pad, []
+        for row in np.argsort(nearness).tolist():
+            text = label(tracks, row)
             if not text:
                 continue
             width_px = text_width(text, self._font_px) + 2 * pad
-            height_px = self._font_px + 2 * pad
-            left = float(np.clip(tracks.xyxy_px[row, 0], 0, max(picture.shape[1] - width_px, 0)))
-            top = float(max(tracks.xyxy_px[row, 1] - height_px, 0))
-            spot = np.array([left, top, left + width_px, top + height_px])
-            overlap = (taken[:, :2] < spot[2:]).all(1) & (taken[:, 2:] > spot[:2]).all(1)
-            if overlap.any():
+            left = int(min(max(corners_px[row][0], 0), max(picture.shape[1] - width_px, 0)))
+            top = int(max(corners_px[row][1] - height_px, 0))
+            box = (left, top, left + width_px, top + height_px)
+            if any(x1 < box[2] and y1 < box[3] and x2 > left and y2 > top for x1, y1, x2, y2 in taken):
                 continue
-            taken = np.vstack([taken, spot])
-            box = tuple(int(v) for v in spot)
-            shade(picture, box, PANEL, 0.72)  # type: ignore[arg-type]
-            cv2.rectangle(picture, box[:2], (box[0] + 2, box[3] - 1), bgr(colours[colour_index[row]]), -1)
-            put_text(picture, text, (box[0] + pad + 1, box[3] - pad - 1), self._font_px)
+            taken.append(box)
+            shade(picture, box, PANEL, 0.72)
+            cv2.rectangle(picture, box[:2], (left + 2, box[3] - 1), bgr(colours[colour_index[row]]), -1)
+            put_text(picture, text, (left + pad + 1, box[3] - pad - 1), self._font_px)
 
     def _follow(self, result: FrameResult) -> list[np.ndarray]:
         """Where each track was in the last seconds, as seen from the vehicle then."""
-        tracks, t_s = result.tracks, result.t_s
-        trails = []
+        tracks, t_s, kept = result.tracks, result.t_s, {}
         for track_id, (x_m, y_m) in zip(tracks.track_id.tolist(), tracks.xy_m.tolist(), strict=True):
-            trail = self._trails.setdefault(track_id, deque())
-            if np.isfinite(x_m + y_m):
-                trail.append((t_s, x_m, y_m))
-            while trail and t_s - trail[0][0] > _TRAIL_S:
-                trail.popleft()
-            trails.append(np.array([p[1:] for p in trail]).reshape(-1, 2))
-        alive = set(tracks.track_id.tolist())
-        self._trails = {k: v for k, v in self._trails.items() if k in alive}
-        return trails
+            trail = kept[track_id] = self._trails.get(track_id, array("d"))
+            if math.isfinite(x_m + y_m):
+                trail.extend((t_s, x_m, y_m))
+            while trail and t_s - trail[0] > _TRAIL_S:
+                del trail[:3]
+        self._trails = kept
+        return [np.array(trail).reshape(-1, 3)[:, 1:] for trail in kept.values()]
 
     # -- words ------------------------------------------------------------------------------------------------
 
@@ -160,8 +162,7 @@ def boundaries_px(boundaries: Sequence[LaneBoundary], camera: Camera) -> list[np
         return []
     far_m = np.array([max(b.x_range_m[1], _NEAREST_ROW_M + 1.0) for b in boundaries])
     x_m = np.geomspace(_NEAREST_ROW_M, far_m, _LANE_STEPS, axis=1)
-    y_m = np.stack([b.y_m(x) for b, x in zip(boundaries, x_m, strict=True)])
-    px, valid = camera.px_from_ground(np.stack([x_m, y_m], axis=-1))
+    px, valid = camera.px_from_ground(np.stack([x_m, lateral_m(boundaries, x_m)], axis=-1))
     margin_px = 2 * camera.width_px  # far outside the picture fixed-point drawing would overflow
     valid &= (np.abs(px) < margin_px).all(-1)
     return [line[keep] for line, keep in zip(px, valid, strict=True)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ from app.types import FrameResult
 from geometry.birdseye import BirdsEyeView
 from geometry.box3d import corners
 from geometry.camera import Camera
-from perception.types import ON_ROAD, LaneBoundary
+from perception.types import ON_ROAD, LaneBoundary, Lanes
 from tracking.bodies import bodies
 from tracking.types import Tracks
 
@@ -24,6 +26,10 @@ _OWN_CAR_M = (4.6, 1.8)  # length and width of a mid-size car
 _POSE_STEP_RAD = math.radians(0.1)  # a new remap for less would not show
 _SUBPIXEL_BITS = 4
 _GROUND_CONTRAST, _GROUND_LIGHT = 0.45, 18.0  # the picture steps back behind what is drawn on it
+_GROUND_SHRINK = 2  # it is warped at half the size, a quarter of the time: most of it is farther than it is sharp
+_RING = (86, 80, 76)
+_LANE_POINTS = 24
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 24)), np.sin(np.linspace(0, 2 * np.pi, 24))])
 
 
 class BirdsEyePanel:
@@ -36,19 +42,25 @@ class BirdsEyePanel:
         self._view_pose: tuple[float, ...] = ()
 
     def draw(
-        self, bgr_image: np.ndarray, result: FrameResult, camera: Camera, trails: list[np.ndarray], alert: np.ndarray
-    ) -> np.ndarray:
-        """(h, w, 3) panel. ``trails``: (K, 2) vehicle metres of this frame, one a track; ``alert``: (N,) bool."""
-        panel = self._ground(bgr_image, camera)
-        self._rings(panel)
-        for boundary in result.lanes.believed:
-            self._boundary(panel, boundary, boundary in (result.lanes.left, result.lanes.right))
-        for trail, class_id in zip(trails, result.tracks.class_id, strict=True):
-            if len(trail) > 1 and ON_ROAD[class_id]:
-                self._polylines(panel, [self._fixed(trail)], CLASS_COLOURS[class_id], 1)
+        self,
+        panel: np.ndarray,
+        bgr_image: np.ndarray,
+        result: FrameResult,
+        camera: Camera,
+        trails: list[np.ndarray],
+        alert: np.ndarray,
+    ) -> None:
+        """Fill the (h, w, 3) ``panel``, in place.
+
+        Args:
+            trails: (K, 2) vehicle metres of this frame, one a track; ``alert``: (N,) bool.
+        """
+        self._ground(panel, bgr_image, camera)
+        cv2.max(panel, self._rings, dst=panel)
+        self._boundaries(panel, result.lanes)
+        self._trails(panel, result.tracks, trails)
         self._objects(panel, result, alert)
         self._own_car(panel)
-        return panel
 
     def px_from_vehicle(self, xy_m: np.ndarray) -> np.ndarray:
         """(..., 2) panel pixels of vehicle metres."""
@@ -59,10 +71,10 @@ class BirdsEyePanel:
 
     # -- parts ------------------------------------------------------------------------------------------------
 
-    def _ground(self, bgr_image: np.ndarray, camera: Camera) -> np.ndarray:
+    def _ground(self, panel: np.ndarray, bgr_image: np.ndarray, camera: Camera) -> None:
         pose = (camera.pitch_rad, camera.yaw_rad, camera.roll_rad, camera.height_m)
         if self._view is None or max(abs(a - b) for a, b in zip(pose, self._view_pose, strict=True)) > _POSE_STEP_RAD:
-            metres_per_px = 1.0 / self.scale_px_per_m
+            metres_per_px = _GROUND_SHRINK / self.scale_px_per_m
             self._view = BirdsEyeView(
                 camera,
                 x_range_m=(-_BEHIND_M, _REACH_M),
@@ -70,27 +82,42 @@ class BirdsEyePanel:
                 metres_per_px=(metres_per_px, metres_per_px),
             )
             self._view_pose = pose
-        warped = self._view.warp(bgr_image)
-        if warped.shape[1::-1] != self.size_px:
-            warped = cv2.resize(warped, self.size_px)
-        return cv2.convertScaleAbs(warped, alpha=_GROUND_CONTRAST, beta=_GROUND_LIGHT)
+        faint = cv2.convertScaleAbs(self._view.warp(bgr_image), alpha=_GROUND_CONTRAST, beta=_GROUND_LIGHT)
+        cv2.resize(faint, self.size_px, dst=panel, interpolation=cv2.INTER_LINEAR)
 
-    def _rings(self, panel: np.ndarray) -> None:
-        size_px = max(9, round(panel.shape[0] / 55))
+    @cached_property
+    def _rings(self) -> np.ndarray:
+        """(h, w, 3) circles of equal distance and their numbers on black, the same in every frame."""
+        rings = np.zeros((self.size_px[1], self.size_px[0], 3), np.uint8)
+        size_px = max(9, round(rings.shape[0] / 55))
         origin = self._fixed(np.zeros(2))
         for distance_m in range(10, int(_REACH_M) + 1, 10):
             radius = round(distance_m * self.scale_px_per_m * (1 << _SUBPIXEL_BITS))
-            cv2.circle(panel, origin, radius, (86, 80, 76), 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+            cv2.circle(rings, origin, radius, _RING, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
             _, y_px = self.px_from_vehicle(np.array([distance_m, 0.0]))
-            put_text(panel, f"{distance_m} m", (4, round(float(y_px)) + size_px), size_px, "#9AA3AB")
+            put_text(rings, f"{distance_m} m", (4, round(float(y_px)) + size_px), size_px, "#9AA3AB")
+        return rings
 
-    def _boundary(self, panel: np.ndarray, boundary: LaneBoundary, ego: bool) -> None:
-        x_m = np.linspace(max(boundary.x_range_m[0], -_BEHIND_M), min(boundary.x_range_m[1], _REACH_M), 24)
-        if x_m[-1] <= x_m[0]:
+    def _boundaries(self, panel: np.ndarray, lanes: Lanes) -> None:
+        near_m = [max(b.x_range_m[0], -_BEHIND_M) for b in lanes.believed]
+        far_m = [min(b.x_range_m[1], _REACH_M) for b in lanes.believed]
+        shown = [b for b, near, far in zip(lanes.believed, near_m, far_m, strict=True) if near < far]
+        if not shown:
             return
-        points = self._fixed(np.stack([x_m, boundary.y_m(x_m)], axis=-1))
-        pieces = list(points.reshape(-1, 2, 2)) if boundary.kind == "dashed" else [points]
-        self._polylines(panel, pieces, EGO_LANE if ego else OTHER_LANE, 2)
+        x_m = np.linspace(near_m, far_m, _LANE_POINTS, axis=1)[np.less(near_m, far_m)]
+        lines = self._fixed(np.stack([x_m, lateral_m(shown, x_m)], axis=-1))
+        for boundary, points in zip(shown, lines, strict=True):
+            pieces = list(points.reshape(-1, 2, 2)) if boundary.kind == "dashed" else [points]
+            ego = boundary is lanes.left or boundary is lanes.right
+            self._polylines(panel, pieces, EGO_LANE if ego else OTHER_LANE, 2)
+
+    def _trails(self, panel: np.ndarray, tracks: Tracks, trails: list[np.ndarray]) -> None:
+        rows = [row for row in np.flatnonzero(ON_ROAD[tracks.class_id]).tolist() if len(trails[row]) > 1]
+        if not rows:
+            return
+        points = self._fixed(np.concatenate([trails[row] for row in rows]))
+        lines = np.split(points, np.cumsum([len(trails[row]) for row in rows])[:-1])
+        self._coloured(panel, lines, [CLASS_COLOURS[tracks.class_id[row]] for row in rows])
 
     def _objects(self, panel: np.ndarray, result: FrameResult, alert: np.ndarray) -> None:
         tracks = result.tracks
@@ -99,23 +126,23 @@ class BirdsEyePanel:
         if not len(tracks):
             return
         colours = [ALERT if hot else CLASS_COLOURS[c] for hot, c in zip(alert, tracks.class_id, strict=True)]
-        outlines = self._fixed(footprints(tracks))
         paths = self._fixed(np.stack([tracks.xy_m, predictions(tracks, result.ego.speed_mps)], axis=1))
-        self._ellipses(panel, tracks, colours)
-        for outline, path, colour in zip(outlines, paths, colours, strict=True):
-            self._polylines(panel, [path], colour, 1)
+        self._coloured(panel, [*self._ellipses(tracks), *paths], colours * 2)
+        for outline, colour in zip(self._fixed(footprints(tracks)), colours, strict=True):
             cv2.fillPoly(panel, [outline], bgr(colour), cv2.LINE_AA, _SUBPIXEL_BITS)
 
-    def _ellipses(self, panel: np.ndarray, tracks: Tracks, colours: list[str]) -> None:
-        """Two sigma of each position."""
-        variance, axes = np.linalg.eigh(np.nan_to_num(tracks.cov[:, :2, :2]))
-        axes_px = 4.0 * np.sqrt(np.maximum(variance, 0.0)) * self.scale_px_per_m
-        # the panel's x is -y of the vehicle, its y is -x
-        angle_deg = np.degrees(np.arctan2(-axes[:, 0, 1], -axes[:, 1, 1]))
-        centres = self.px_from_vehicle(tracks.xy_m)
-        for row in np.flatnonzero((axes_px[:, 1] > 3.0) & (axes_px[:, 1] < 4 * panel.shape[0])):
-            box = (centres[row].tolist(), (axes_px[row, 1], axes_px[row, 0]), angle_deg[row])
-            cv2.ellipse(panel, box, bgr(colours[row]), 1, cv2.LINE_AA)
+    def _ellipses(self, tracks: Tracks) -> np.ndarray:
+        """(N, K, 2) fixed-point outlines at two sigma of each position; a mere point where that is under 1.5 pixels
+        or far out of the panel."""
+        xx, xy, yy = (np.nan_to_num(tracks.cov[:, i, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+        longest = np.sqrt((xx + yy) / 2 + np.hypot((xx - yy) / 2, xy))
+        drawn = (longest > 0.75 / self.scale_px_per_m) & (longest < _REACH_M)
+        # the lower triangle of Cholesky takes the unit circle to one sigma
+        a = np.sqrt(np.maximum(xx, 1e-12))
+        b = xy / a
+        c = np.sqrt(np.maximum(yy - b * b, 0.0))
+        offset = np.stack([a[:, None] * _CIRCLE[0], b[:, None] * _CIRCLE[0] + c[:, None] * _CIRCLE[1]], axis=-1)
+        return self._fixed(tracks.xy_m[:, None] + 2.0 * np.where(drawn[:, None, None], offset, 0.0))
 
     def _own_car(self, panel: np.ndarray) -> None:
         length_m, width_m = _OWN_CAR_M
@@ -124,6 +151,12 @@ class BirdsEyePanel:
         )
         cv2.fillPoly(panel, [self._fixed(corners)], bgr(WHITE), cv2.LINE_AA, _SUBPIXEL_BITS)
 
+    def _coloured(self, panel: np.ndarray, lines: Sequence[np.ndarray], colours: list[str]) -> None:
+        """Thin lines, all of one colour in one call."""
+        for colour in dict.fromkeys(colours):
+            mine = [line for line, own in zip(lines, colours, strict=True) if own == colour]
+            self._polylines(panel, mine, colour, 1)
+
     def _polylines(self, panel: np.ndarray, lines: list[np.ndarray], colour: str, thickness_px: int) -> None:
         cv2.polylines(panel, lines, False, bgr(colour), thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
 
@@ -131,6 +164,15 @@ class BirdsEyePanel:
         """Fixed-point panel pixels (int32), as OpenCV's drawing wants them for places between pixels."""
         px = self.px_from_vehicle(xy_m) * (1 << _SUBPIXEL_BITS)
         return np.rint(np.clip(px, -(1 << 20), 1 << 20)).astype(np.int32)
+
+
+def lateral_m(boundaries: Sequence[LaneBoundary], x_m: np.ndarray) -> np.ndarray:
+    """(B, K) lateral places in metres of B boundaries, each at its own (B, K) ``x_m``."""
+    coefficients = np.zeros((len(boundaries), 4, 1))
+    for row, boundary in enumerate(boundaries):
+        coefficients[row, : len(boundary.coeff), 0] = boundary.coeff
+    c0, c1, c2, c3 = coefficients.transpose(1, 0, 2)
+    return c0 + x_m * (c1 + x_m * (c2 + x_m * c3))
 
 
 def predictions(tracks: Tracks, own_speed_mps: float) -> np.ndarray:

@@ -88,7 +88,8 @@ def test_the_panel_is_to_scale_with_left_on_the_left() -> None:
 def test_an_object_is_painted_at_its_place_in_the_panel() -> None:
     panel = BirdsEyePanel(640)
     one = tracks(1, xy_m=np.array([[30.0, 4.0]]))
-    image = panel.draw(np.zeros((360, 640, 3), np.uint8), result(one), camera(), [np.empty((0, 2))], np.zeros(1, bool))
+    image = np.empty((*panel.size_px[::-1], 3), np.uint8)
+    panel.draw(image, np.zeros((360, 640, 3), np.uint8), result(one), camera(), [np.empty((0, 2))], np.zeros(1, bool))
     middle = np.rint(panel.px_from_vehicle(np.array([30.0 + 2.1, 4.0]))).astype(int)
     assert has_colour(image[middle[1] : middle[1] + 1, middle[0] : middle[0] + 1], CLASS_COLOURS[0]).all()
 
@@ -125,3 +126,24 @@ def test_text_width_grows_with_text_and_shade_is_clipped() -> None:
     image = np.zeros((10, 10, 3), np.uint8)
     shade(image, (-5, -5, 5, 5), "#FFFFFF", 1.0)
     assert (image[:5, :5] == 255).all() and not image[5:].any() and not image[:, 5:].any()
+
+
+def test_a_picture_is_the_callers_until_he_lets_go_of_it() -> None:
+    painter, picture = Painter(64, 48), np.full((48, 64, 3), 90, np.uint8)
+    first = painter.draw(Frame(0, 1.0, picture), result(Tracks.empty()), camera(64, 48))
+    held = first.copy()
+    second = painter.draw(Frame(1, 1.1, np.zeros_like(picture)), result(Tracks.empty()), camera(64, 48))
+    assert not np.shares_memory(first, second)
+    np.testing.assert_array_equal(first, held)
+    address = first.ctypes.data
+    del first
+    third = painter.draw(Frame(2, 1.2, picture), result(Tracks.empty()), camera(64, 48))
+    assert third.ctypes.data == address
+
+
+def test_a_flat_ellipse_has_its_axes() -> None:
+    panel = BirdsEyePanel(640)
+    cov = np.zeros((1, 4, 4))
+    cov[0, :2, :2] = [[9.0, 0.0], [0.0, 1.0]]
+    outline = panel._ellipses(tracks(1, cov=cov))[0] / 16
+    np.testing.assert_allclose(np.ptp(outline, axis=0) / panel.scale_px_per_m, [4.0, 12.0], rtol=0.02)

@@ -55,6 +55,10 @@ def lane_positions(xy_m: np.ndarray, lanes: Lanes, *, path_curvature_pm: float =
 
 def _follow(boundary: LaneBoundary, x_m: np.ndarray) -> np.ndarray:
     """The boundary's y, continued along its tangent beyond its evidence, where a polynomial would run away."""
-    inside = np.clip(x_m, *boundary.x_range_m)
-    slope = np.polynomial.polynomial.polyval(inside, np.polynomial.polynomial.polyder(boundary.coeff))
-    return boundary.y_m(inside) + slope * (x_m - inside)
+    near_m, far_m = boundary.x_range_m
+    inside = np.minimum(np.maximum(x_m, near_m), far_m)
+    y_m, slope = 0.0, 0.0
+    for coefficient in boundary.coeff[::-1].tolist():  # Horner's rule, of the derivative as well
+        slope = slope * inside + y_m
+        y_m = y_m * inside + coefficient
+    return y_m + slope * (x_m - inside)
