@@ -104,7 +104,8 @@ class Painter:
         nearness = np.where(np.isfinite(tracks.xy_m[:, 0]), tracks.xy_m[:, 0], 1e3)
         nearness = np.where(colour_index == len(CLASS_COLOURS), 0.0, nearness)
         pad, corners_px = max(2, round(4 * self.scale)), tracks.xyxy_px[:, :2].tolist()
-        height_px, taken = self._font_px + 2 * pad, []
+        height_px = self._font_px + 2 * pad
+        taken: list[tuple[int, int, int, int]] = []
         for row in np.argsort(nearness).tolist():
             text = label(tracks, row)
             if not text:
