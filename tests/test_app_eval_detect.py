@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.commands.eval_detect import open_models
-from app.evaluation.detect import MEASURED, confusion, latency_ms, predict, score_detections
+from app.evaluation.detect import MEASURED, confusion, latency_ms, pair, predict, score_detections
+from app.evaluation.detect_failures import failure, worst_frames
 from app.evaluation.detection_data import LabelledImage, load_labelled
+from app.palette import ORANGE, VERMILLION, bgr
 from geometry.errors import InputError
 from perception.detector import load_detector
 from perception.types import CLASS_ID, CLASSES, Detections
@@ -89,6 +91,25 @@ def test_confusion_by_hand() -> None:
     assert {(int(r), int(c)): int(counts[r, c]) for r, c in zip(*np.nonzero(counts), strict=True)} == expected
     missed = confusion(truth(BOXES, [CAR, PERSON, PERSON]), [Detections.empty()])
     assert missed[CAR, nothing] == 1 and missed[PERSON, nothing] == 2 and missed.sum() == 3
+
+
+def test_failures_by_hand(tmp_path: Path) -> None:
+    """One large car missed weighs more than two small ones and a sure ghost; the sheet shows it first."""
+    boxes = {"large": [[40, 40, 168, 168]], "small": [[10, 10, 26, 26], [50, 10, 66, 26]], "none": [[10, 10, 26, 26]]}
+    images = []
+    for name, truths in boxes.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((360, 640, 3), np.uint8))
+        kinds = np.full(len(truths), CAR)
+        images.append(LabelledImage(tmp_path / f"{name}.png", np.array(truths, float), kinds, np.empty((0, 4))))
+    ghost = Detections(np.array([[300.0, 300, 340, 340]]), np.array([0.9]), np.array([CAR]))
+    right = Detections(np.array([[10.0, 10, 26, 26]]), np.array([0.9]), np.array([CAR]))
+    answers = [Detections.empty(), ghost, right]
+    badness = [failure(i, a, pair(i, a, 0.3)) for i, a in zip(images, answers, strict=True)]
+    assert badness == pytest.approx([4.0, 2 * 16 / 32 + 0.9, 0.0])
+    sheet = worst_frames(images, answers, count=2)
+    assert sheet.shape == (360, 1280, 3)
+    missed, false = bgr(VERMILLION), bgr(ORANGE)
+    assert (sheet[168, 60:150] == missed).all() and (sheet[300, 640 + 310 : 640 + 330] == false).all()
 
 
 COCO = {
@@ -188,7 +209,8 @@ def test_the_command(tmp_path: Path, constant_onnx: Callable[..., Path]) -> None
     assert figures["bad@96x64"]["ap50"]["car"] == 0.0 and figures["good"]["ap50"]["person"] is None
     assert figures["good"]["latency_ms_1t"] > 0
     plots = {path.name for path in (tmp_path / "plots").iterdir()}
-    assert plots == {"precision_recall.png", "confusion_good.png", "confusion_bad@96x64.png"}
+    sheets = {"worst_good.jpg", "worst_bad@96x64.jpg"}
+    assert plots == {"precision_recall.png", "confusion_good.png", "confusion_bad@96x64.png"} | sheets
     assert all(cv2.imread(str(tmp_path / "plots" / name)).std() > 5 for name in plots)
 
 

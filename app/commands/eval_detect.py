@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.evaluation.detect import ModelReport
     from app.evaluation.detection_data import LabelledImage
     from perception.detector import Detector
+    from perception.types import Detections
 
 LATENCY_PICTURES = 25
 
@@ -32,10 +33,16 @@ def eval_detect(
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Take every so many pictures.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt; the latency is measured on it too.")] = "cpu",
-    out: Annotated[Path, typer.Option(help="Folder for the plots.")] = Path("out/eval_detect"),
+    worst: Annotated[int, typer.Option(min=1, help="Frames on the sheet of failures.")] = 10,
+    out: Annotated[Path, typer.Option(help="Folder for the plots and the sheets of failures.")] = Path(
+        "out/eval_detect"
+    ),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
-    """Measure detectors: COCO mAP, AP50 by class and size, precision-recall plots, confusion, one-thread latency."""
+    """Measure detectors: COCO mAP, AP50 by class and size, precision-recall, confusion, failures, latency."""
+    import cv2
+
+    from app.evaluation.detect_failures import worst_frames
     from app.evaluation.detect_plots import plot_confusion, plot_precision_recall
     from app.evaluation.detection_data import load_labelled
     from app.evaluation.report import write_json
@@ -43,13 +50,15 @@ def eval_detect(
     console = Console()
     images = load_labelled(data, split, every)
     detectors = open_models(models or known_models(), device)
-    reports = measure(images, detectors, console)
+    found, reports = measure(images, detectors, console)
     for table in tables(reports):
         console.print(table)
     out.mkdir(parents=True, exist_ok=True)
     plot_precision_recall({name: report.scores for name, report in reports.items()}, out / "precision_recall.png")
     for name, report in reports.items():
         plot_confusion(report, name, out / f"confusion_{name}.png")
+        sheet = worst_frames(images, found[name], worst)
+        cv2.imwrite(str(out / f"worst_{name}.jpg"), sheet)
     console.print(f"plots in {out}")
     if json_file is not None:
         write_json(json_file, {name: report.figures() for name, report in reports.items()})
@@ -100,26 +109,26 @@ def _size(text: str) -> tuple[int, int] | None:
 
 def measure(
     images: tuple[LabelledImage, ...], detectors: dict[str, Detector], console: Console
-) -> dict[str, ModelReport]:
-    """Every model on every picture, then their latencies turn by turn."""
+) -> tuple[dict[str, list[Detections]], dict[str, ModelReport]]:
+    """What every model finds in every picture, and how good that is; then the latencies, turn by turn."""
     import cv2
 
     from app.evaluation.detect import ModelReport, confusion, latency_ms, predict, read_picture, score_detections
 
     cv2.setNumThreads(1)
-    reports = {}
+    found, reports = {}, {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         tasks = {name: progress.add_task(name, total=len(images)) for name in detectors}
         timing = progress.add_task("latency", total=1)
         for name, detector in detectors.items():
-            found = predict(detector, images, partial(progress.advance, tasks[name]))
-            scores = score_detections(images, found, detector.road_classes)
-            reports[name] = ModelReport(scores, confusion(images, found), detector.description)
+            found[name] = predict(detector, images, partial(progress.advance, tasks[name]))
+            scores = score_detections(images, found[name], detector.road_classes)
+            reports[name] = ModelReport(scores, confusion(images, found[name]), detector.description)
         step = max(1, len(images) // LATENCY_PICTURES)
         times = latency_ms(detectors, [read_picture(image) for image in images[::step][:LATENCY_PICTURES]])
         progress.advance(timing)
-    return {
+    return found, {
         name: ModelReport(report.scores, report.confusion, report.description, times[name])
         for name, report in reports.items()
     }

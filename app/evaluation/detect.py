@@ -21,6 +21,8 @@ SIZES = ("all", "small", "medium", "large")
 VEHICLE = "vehicle"
 """Car, truck and bus pooled: a truck found as a car is found."""
 MEASURED = (*CLASSES, VEHICLE)
+COUNTED_SCORE = 0.3
+"""Least score of detections that count where a yes or no is wanted: confusion of classes, failures."""
 LOWEST_SCORE = 0.01
 """Least score of detections that average precision is measured on: the curve's far end."""
 
@@ -163,7 +165,9 @@ def _results(found: Sequence[Detections]) -> list[dict[str, Any]]:
     return results
 
 
-def confusion(images: Sequence[LabelledImage], found: Sequence[Detections], least_score: float = 0.3) -> np.ndarray:
+def confusion(
+    images: Sequence[LabelledImage], found: Sequence[Detections], least_score: float = COUNTED_SCORE
+) -> np.ndarray:
     """(C + 1, C + 1) counts: rows true classes, columns found ones, the last of each "nothing".
 
     Boxes pair greedily by overlap, best first, over IoU 0.5, whatever their classes; what is found in ignored
@@ -172,18 +176,43 @@ def confusion(images: Sequence[LabelledImage], found: Sequence[Detections], leas
     nothing = len(CLASSES)
     counts = np.zeros((nothing + 1, nothing + 1), np.int64)
     for image, detections in zip(images, found, strict=True):
-        sure = detections[detections.score >= least_score]
-        boxes = sure.xyxy_px.astype(np.float64)
-        true_rows, found_rows = _pairs(iou(image.xyxy_px, boxes), 0.5)
-        np.add.at(counts, (image.class_id[true_rows], sure.class_id[found_rows]), 1)
-        missed = np.delete(image.class_id, true_rows)
-        np.add.at(counts[:, nothing], missed, 1)
-        extra = np.ones(len(sure), bool)
-        extra[found_rows] = False
-        if len(image.ignored_px):
-            extra &= _inside(boxes, image.ignored_px) < 0.5
-        np.add.at(counts[nothing], sure.class_id[extra], 1)
+        pairing = pair(image, detections, least_score)
+        np.add.at(counts, (image.class_id[pairing.true], detections.class_id[pairing.found]), 1)
+        np.add.at(counts[:, nothing], image.class_id[pairing.missed], 1)
+        np.add.at(counts[nothing], detections.class_id[pairing.extra], 1)
     return counts
+
+
+@dataclass(frozen=True, eq=False)
+class Pairing:
+    """Rows of the truth and of the detections of one picture.
+
+    Attributes:
+        true, found: (P,) rows that belong together.
+        missed: rows of the truth that nothing was found for.
+        extra: rows of detections where nothing is.
+    """
+
+    true: np.ndarray
+    found: np.ndarray
+    missed: np.ndarray
+    extra: np.ndarray
+
+
+def pair(image: LabelledImage, detections: Detections, least_score: float) -> Pairing:
+    """Pair boxes greedily by overlap over IoU 0.5, best first, whatever their classes.
+
+    Detections under ``least_score`` are not there; those in ignored regions are neither found nor extra.
+    """
+    sure = np.flatnonzero(detections.score >= least_score)
+    boxes = detections.xyxy_px[sure].astype(np.float64)
+    true_rows, found_rows = _pairs(iou(image.xyxy_px, boxes), 0.5)
+    extra = np.ones(len(sure), bool)
+    extra[found_rows] = False
+    if len(image.ignored_px):
+        extra &= _inside(boxes, image.ignored_px) < 0.5
+    missed = np.delete(np.arange(len(image.class_id)), true_rows)
+    return Pairing(true_rows, sure[found_rows], missed, sure[extra])
 
 
 def _pairs(overlap: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

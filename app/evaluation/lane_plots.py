@@ -8,11 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from app.evaluation.contact_sheet import contact_sheet
 from app.evaluation.lane import MATCH_SHARE, LabelledFrame, LaneScores, Predicted
 from geometry.errors import InputError
 
-_TILE_PX = (640, 360)
-_COLUMNS = 2
 _LEFT_BGR, _RIGHT_BGR, _OTHER_BGR, _LABEL_BGR = (60, 60, 255), (80, 220, 80), (255, 160, 0), (255, 255, 255)
 
 
@@ -49,16 +48,15 @@ def worst_frames(
         float(np.nansum(s.ego_accuracy)) + 0.1 * float(s.accuracy.mean() if len(s.accuracy) else 1.0)
         for s in scores.frames
     ]
-    tiles = []
+    pictures, captions = [], []
     for index in np.argsort(quality)[:count]:
         ego = " ".join(f"{share:.2f}" for share in scores.frames[index].ego_accuracy)
-        tiles.append(_tile(frames[index], predictions[index], f"{frames[index].path.name}  ego {ego}"))
-    while len(tiles) % _COLUMNS:
-        tiles.append(np.zeros_like(tiles[0]))
-    return np.vstack([np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)])
+        pictures.append(_drawn(frames[index], predictions[index]))
+        captions.append(f"{frames[index].path.name}  ego {ego}")
+    return contact_sheet(pictures, captions)
 
 
-def _tile(frame: LabelledFrame, predicted: Predicted, text: str) -> np.ndarray:
+def _drawn(frame: LabelledFrame, predicted: Predicted) -> np.ndarray:
     picture = frame.picture()
     for index, columns in enumerate(predicted.columns_px):
         colour = _LEFT_BGR if index == predicted.ego[0] else _RIGHT_BGR if index == predicted.ego[1] else _OTHER_BGR
@@ -66,9 +64,7 @@ def _tile(frame: LabelledFrame, predicted: Predicted, text: str) -> np.ndarray:
     for columns in frame.columns_px:
         for point in _points(columns, frame.rows_px):
             cv2.circle(picture, point.tolist(), 4, _LABEL_BGR, -1)
-    small = cv2.resize(picture, _TILE_PX, interpolation=cv2.INTER_AREA)
-    cv2.putText(small, text, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 255, 255), 2, cv2.LINE_AA)
-    return small
+    return picture
 
 
 def _points(columns_px: np.ndarray, rows_px: np.ndarray) -> np.ndarray:
