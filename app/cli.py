@@ -23,7 +23,6 @@ EXIT_INTERRUPTED = 130
 COMMANDS: dict[str, str] = {
     "run": "app.commands.run:run",
     "batch": "app.commands.batch:batch",
-    "export-records": "app.commands.export_records:export_records",
     "replay": "app.commands.replay:replay",
     "report": "app.commands.report:report",
     "ui": "app.commands.ui:ui",

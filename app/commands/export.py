@@ -1,4 +1,4 @@
-"""``roadlens export``: a checkpoint as ONNX and as a torch.export program."""
+"""``roadlens export``: a run in other people's formats, or a trained network as a file that runs anywhere."""
 
 from __future__ import annotations
 
@@ -10,24 +10,65 @@ from rich.console import Console
 
 from geometry.errors import InputError
 
+_RUN, _NETWORK = "A run", "A network"
+_CHECKPOINTS = (".pt", ".pth", ".ckpt")
+
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Of roadlens train, such as runs/train/last.pt.")],
-    out: Annotated[Path, typer.Option(help=".onnx, or .pt2 for a torch.export program.")] = Path("roadlens.onnx"),
-    width: Annotated[int, typer.Option(help="Of the input, a multiple of 32.")] = 736,
-    height: Annotated[int, typer.Option(help="Of the input, a multiple of 32.")] = 416,
-    free_size: Annotated[bool, typer.Option(help="Leave height and width free; the batch always is.")] = False,
-    score_threshold: Annotated[float, typer.Option(min=0, max=1, help="Detections are shown from here on.")] = 0.35,
-    version: Annotated[str, typer.Option(help="Goes into the file.")] = "1",
+    what: Annotated[
+        Path, typer.Argument(help="Folder of a run (or its results.jsonl), or a checkpoint of roadlens train.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Run: a folder, else its own. Network: .onnx, or .pt2; else roadlens.onnx."),
+    ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Some of csv, parquet, mot, kitti, coco, mcap, rerun, with commas.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "csv",
+    width: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 736,
+    height: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 416,
+    free_size: Annotated[
+        bool,
+        typer.Option(help="Leave height and width free; the batch always is.", rich_help_panel=_NETWORK),
+    ] = False,
+    score_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Detections are shown from here on.", rich_help_panel=_NETWORK)
+    ] = 0.35,
+    version: Annotated[str, typer.Option(help="Goes into the file.", rich_help_panel=_NETWORK)] = "1",
 ) -> None:
-    """Write the averaged network, folded to plain convolutions, decoding and metadata inside; checked against torch."""
+    """Write the records of a run as CSV, Parquet, MOT Challenge, KITTI, COCO, MCAP or rerun; or a checkpoint as ONNX
+    or torch.export program: averaged, folded to plain convolutions, decoding and metadata inside, checked against
+    torch."""
+    if what.suffix.lower() not in _CHECKPOINTS:
+        _export_run(what, out, formats)
+        return
+    out = out or Path("roadlens.onnx")
     if out.suffix not in (".onnx", ".pt2"):
         raise InputError(f"--out {out}: must end in .onnx or .pt2")
-    if not checkpoint.is_file():
-        raise InputError(f"{checkpoint} is no file; give a checkpoint of roadlens train")
+    if not what.is_file():
+        raise InputError(f"{what} is no file; give a checkpoint of roadlens train")
     from perception.training.export import ExportConfig, export_onnx, export_program
     from perception.training.train import load_average
 
     config = ExportConfig((width, height), free_size, score_threshold, version=version)
-    (export_onnx if out.suffix == ".onnx" else export_program)(load_average(checkpoint), out, config)
+    (export_onnx if out.suffix == ".onnx" else export_program)(load_average(what), out, config)
     Console().print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _export_run(run: Path, out: Path | None, formats: str) -> None:
+    from app.commands.progress import Counting
+    from app.export import export as export_records
+    from app.record import count, stream
+
+    recording = stream(run)
+    names = [name.strip() for name in formats.split(",")]
+    with Counting("frames", count(run)) as progress:
+        paths = export_records(recording, out or recording.folder, names, on_frame=progress.update)
+    for path in paths:
+        typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
