@@ -8,12 +8,12 @@ position is infinite: nothing is closing in.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import orjson
 
 from app import __version__
 from app.types import CameraPose, Event, EventKind, FrameResult
@@ -69,7 +69,7 @@ def rounded(found: Detections) -> Detections:
 def header_line(header: Header) -> str:
     """The first line of a record."""
     camera = {
-        key: _number(value) if isinstance(value, float) else value
+        key: value
         for key, value in vars(header.camera).items()
         if key in Camera.__dataclass_fields__ and key != "distortion"
     }
@@ -82,7 +82,7 @@ def header_line(header: Header) -> str:
         "clip": header.clip,
     }
     values |= {"camera": camera, "detector": header.detector, "settings": header.settings}
-    return json.dumps({"header": values}, separators=(",", ":"), allow_nan=False)
+    return _line({"header": values})
 
 
 def frame_line(result: FrameResult) -> str:
@@ -95,51 +95,28 @@ def frame_line(result: FrameResult) -> str:
         "tracks": _tracks(result.tracks),
         "lanes": _lanes(result.lanes),
         "ego": _ego(result.ego),
-        "pose": {key: _scalar(value) for key, value in vars(result.pose).items()},
+        "pose": vars(result.pose),
         "events": [_event(event) for event in result.events],
         "stage_ms": {name: round(ms, 2) for name, ms in result.stage_ms.items()},
     }
-    return json.dumps(values, separators=(",", ":"), allow_nan=False)
+    return _line(values)
 
 
-def _number(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _scalar(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
+def _line(values: dict[str, Any]) -> str:
+    """JSON in one line; what is not finite becomes ``null``."""
+    return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _decimals(array: np.ndarray, decimals: int) -> list[Any]:
-    """Rounded nested lists with None for what is not finite."""
-    rounded = np.round(np.asarray(array, np.float64), decimals)
-    if np.isfinite(rounded).all():
-        return (rounded + 0.0).tolist()  # + 0.0: no -0.0
-    return _with_none(rounded + 0.0)
+    return (np.round(np.asarray(array, np.float64), decimals) + 0.0).tolist()  # + 0.0: no -0.0
 
 
 def _significant(array: np.ndarray) -> list[Any]:
     array = np.asarray(array, np.float64)
-    finite = np.isfinite(array)
-    safe = np.where(finite & (array != 0), np.abs(array), 1.0)
-    power = 10.0 ** (_SIGNIFICANT - 1 - np.floor(np.log10(safe)))
+    size = np.abs(array)
+    power = 10.0 ** (_SIGNIFICANT - 1 - np.floor(np.log10(np.where((size > 0) & (size < np.inf), size, 1.0))))
     # Multiplying by whole powers and dividing again gives the shortest decimal for all but tiny numbers.
-    rounded = np.round(np.where(finite, array, 0.0) * power) / power
-    if finite.all():
-        return (rounded + 0.0).tolist()
-    return _with_none(np.where(finite, rounded + 0.0, np.nan))
-
-
-def _exact(array: np.ndarray) -> list[Any]:
-    return _with_none(np.asarray(array, np.float64))
-
-
-def _with_none(array: np.ndarray) -> list[Any]:
-    values = array.astype(object)
-    values[~np.isfinite(array)] = None
-    return values.tolist()
+    return (np.round(array * power) / power + 0.0).tolist()
 
 
 def _detections(found: Detections) -> dict[str, Any]:
@@ -176,12 +153,12 @@ def _boundary(boundary: LaneBoundary | None) -> dict[str, Any] | None:
     if boundary is None:
         return None
     return {
-        "coeff": _exact(boundary.coeff),
-        "cov": _exact(boundary.cov),
-        "x_range_m": _exact(np.array(boundary.x_range_m)),
+        "coeff": boundary.coeff.tolist(),
+        "cov": boundary.cov.tolist(),
+        "x_range_m": [float(x_m) for x_m in boundary.x_range_m],
         "kind": boundary.kind,
         "colour": boundary.colour,
-        "score": _scalar(float(boundary.score)),
+        "score": float(boundary.score),
     }
 
 
@@ -190,23 +167,22 @@ def _lanes(lanes: Lanes) -> dict[str, Any]:
         "left": _boundary(lanes.left),
         "right": _boundary(lanes.right),
         "others": [_boundary(boundary) for boundary in lanes.others],
-        "width_m": _scalar(float(lanes.width_m)),
-        "offset_m": _scalar(float(lanes.offset_m)),
-        "heading_rad": _scalar(float(lanes.heading_rad)),
-        "curvature_pm": _scalar(float(lanes.curvature_pm)),
-        "curvature_sigma_pm": _scalar(float(lanes.curvature_sigma_pm)),
+        "width_m": float(lanes.width_m),
+        "offset_m": float(lanes.offset_m),
+        "heading_rad": float(lanes.heading_rad),
+        "curvature_pm": float(lanes.curvature_pm),
+        "curvature_sigma_pm": float(lanes.curvature_sigma_pm),
         "status": lanes.status.value,
     }
 
 
 def _ego(ego: EgoMotion) -> dict[str, Any]:
-    values = {key: _scalar(value) for key, value in vars(ego).items() if key != "image_from_previous"}
     matrix = ego.image_from_previous
-    return values | {"image_from_previous": None if matrix is None else _exact(matrix)}
+    return vars(ego) | {"image_from_previous": None if matrix is None else matrix.tolist()}
 
 
 def _event(event: Event) -> dict[str, Any]:
-    return {key: _scalar(value) for key, value in vars(event).items()} | {"kind": event.kind.value}
+    return vars(event) | {"kind": event.kind.value}
 
 
 # -- from JSON --------------------------------------------------------------------------------------------------------
