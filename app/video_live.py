@@ -103,7 +103,7 @@ def _open_camera(number: int) -> Any:
 
 def latest_frames(info: ClipInfo, report: ReadReport) -> Iterator[Frame]:
     """Newest frames of a webcam or an address, as fast as they are asked for; skipped ones are counted."""
-    grab, close = _camera_grab(int(info.source)) if info.kind == "camera" else _stream_grab(info.source, report)
+    grab, close = _camera_grab(int(info.source), report) if info.kind == "camera" else _stream_grab(info.source, report)
     reader = LatestFrame(grab)
     previous = -1
     try:
@@ -117,9 +117,9 @@ def latest_frames(info: ClipInfo, report: ReadReport) -> Iterator[Frame]:
         close()
 
 
-def _camera_grab(number: int) -> tuple[Grab, Callable[[], None]]:
+def _camera_grab(number: int, report: ReadReport) -> tuple[Grab, Callable[[], None]]:
     capture = _open_camera(number)
-    start_s = time.monotonic()
+    start_s = report.live_since_s = time.monotonic()
 
     def grab() -> tuple[float, Callable[[], np.ndarray | None]] | None:
         good, picture = capture.read()
@@ -137,7 +137,7 @@ def _stream_grab(address: str, report: ReadReport) -> tuple[Grab, Callable[[], N
     stream = container.streams.video[0]
     stream.codec_context.thread_count = 1  # frame threads hold frames back: here only the newest counts
     decoded = container.decode(stream)
-    start_s = time.monotonic()
+    start_s = report.live_since_s = time.monotonic()
 
     def grab() -> tuple[float, Callable[[], np.ndarray | None]] | None:
         try:

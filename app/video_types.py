@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
@@ -39,13 +41,21 @@ class ClipInfo:
 
 @dataclass
 class ReadReport:
-    """What went wrong while reading, counted; filled while the frames are taken."""
+    """What went wrong while reading, counted; filled while the frames are taken.
+
+    ``live_since_s``: when a live source's clock was 0, on the clock of ``time.monotonic``.
+    """
 
     corrupt: int = 0
     out_of_order: int = 0
     clock_resets: int = 0
     skipped_late: int = 0
     lost: str = ""
+    live_since_s: float = math.nan
+
+    def age_s(self, t_s: float) -> float:
+        """How long ago a live frame with this time came here; NaN where the source is not live."""
+        return time.monotonic() - self.live_since_s - t_s
 
     def notes(self) -> list[str]:
         """One sentence for each kind of trouble."""

@@ -14,14 +14,14 @@ import app.web.common as common
 from app.jobs.store import JobSpec, JobState, JobStatus, JobStore
 from app.record import Header, RecordWriter
 from app.types import CameraPose, Event, EventKind, FrameResult
-from app.web.explore import track_table
+from app.web.tables import track_table
 from geometry.profiles import load_profile
 from geometry.types import GroundPoints
 from perception.types import Detections, Lanes
 from tracking.types import EgoMotion, Tracks, TrackState
 
 PAGE = Path(common.__file__).resolve().parents[1] / "ui" / "page.py"
-VISITOR = "0" * 24
+VISITOR = "0" * 32
 # Takes a run and does nothing, so that a page can be looked at while one waits.
 IDLE_WORKER = (sys.executable, "-c", "import time; time.sleep(30)")
 
@@ -30,24 +30,25 @@ IDLE_WORKER = (sys.executable, "-c", "import time; time.sleep(30)")
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JobStore]:
     monkeypatch.setenv(common.RUNS_VARIABLE, str(tmp_path / "runs"))
     monkeypatch.setattr(common, "WORKER_COMMAND", IDLE_WORKER)
+    common.close_queue()
     st.cache_resource.clear()
     yield common.queue().store
     queue = common.queue()
     for job_id in queue.store.ids():
         queue.cancel(job_id)
-    queue.close()
+    common.close_queue()
     st.cache_resource.clear()
 
 
 def page(**query: str) -> AppTest:
     test = AppTest.from_file(str(PAGE), default_timeout=60)
-    test.query_params["visitor"] = VISITOR
+    test.session_state["visitor"] = VISITOR
     for key, value in query.items():
         test.query_params[key] = value
     return test.run()
 
 
-def explore(job_id: str) -> AppTest:
+def explore(job_id: str = "") -> AppTest:
     """Explore stands alone here: the harness follows no links between pages."""
 
     def script() -> None:
@@ -56,7 +57,9 @@ def explore(job_id: str) -> AppTest:
         place()
 
     test = AppTest.from_function(script, default_timeout=60)
-    test.query_params["visitor"], test.query_params["run"] = VISITOR, job_id
+    test.session_state["visitor"] = VISITOR
+    if job_id:
+        test.query_params["run"] = job_id
     return test.run()
 
 
@@ -120,7 +123,9 @@ def test_a_finished_run_shows_its_warnings_and_files(store: JobStore) -> None:
     test = explore(finished(store))
     assert not test.exception and not test.error
     assert test.dataframe[0].value["words"].tolist() == ["car cuts in from the left at 20 m"]
-    assert "car 7" in test.multiselect[0].options
+    assert next(s for s in test.selectbox if s.label == "Object").options == ["car 7 · nearest 16 m · warned of"]
+    health = test.table[0].value
+    assert health.loc["calibration"].item() == "as given" and health.loc["pitch"].item() == "0.00° ± 0.000"
 
 
 def test_a_failed_run_says_why_and_shows_no_traceback(store: JobStore) -> None:
@@ -159,6 +164,7 @@ def test_a_run_can_be_deleted(store: JobStore) -> None:
 def test_the_table_has_closing_speeds_and_sigmas() -> None:
     table = track_table((a_result(0, 20.0),))
     row = json.loads(table.to_json(orient="records"))[0]
+    assert row["speed, km/h"] == pytest.approx(36.0)
     assert row["object"] == "car 7" and row["distance, m"] == 20.0 and row["sigma, m"] == 2.0
     assert row["closing speed, m/s"] == pytest.approx(2.0)
     assert row["time to collision, s"] is None
@@ -175,7 +181,7 @@ def test_the_wizard_shows_the_mount_and_hands_out_the_profile(store: JobStore, t
 
     test = AppTest.from_function(script, default_timeout=60).run()
     assert not test.exception and not test.error
-    assert [m.label for m in test.metric][:2] == ["Pitch, nose down", "Yaw, to the left"]
+    assert [m.label for m in test.metric][:2] == ["Pitch", "Yaw"]
     next(n for n in test.number_input if n.label.startswith("Height")).set_value(1.72).run()
     assert next(m for m in test.metric if m.label == "Height").value == "1.72 m"
 
@@ -187,7 +193,7 @@ def compared() -> AppTest:
         place()
 
     test = AppTest.from_function(script, default_timeout=60)
-    test.query_params["visitor"] = VISITOR
+    test.session_state["visitor"] = VISITOR
     return test.run()
 
 
@@ -201,3 +207,49 @@ def test_two_finished_runs_stand_side_by_side(store: JobStore) -> None:
     table = test.dataframe[0].value
     assert table.loc["frames"].tolist() == ["200", "100"]
     assert table.loc["objects: car"].tolist() == ["4", "2"]
+
+
+def test_the_list_has_ones_own_runs_only_and_deletes_them(store: JobStore) -> None:
+    mine = finished(store)
+    store.create(JobSpec("/clips/other.mp4", "other.mp4", {}, "1" * 32))
+    test = explore()
+    assert not test.exception
+    assert {b.label for b in test.button} == {"Open", "Delete"}
+    assert not any("other" in m.value for m in test.markdown)
+    next(b for b in test.button if b.label == "Delete").click().run()
+    assert mine not in store.ids() and len(store.ids()) == 1
+
+
+def test_names_from_strangers_are_text_and_no_markup(store: JobStore) -> None:
+    job_id = store.create(JobSpec("/c.mp4", "<img src=x onerror=alert(1)>**a**[b](c)", {}, VISITOR))
+    store.write_status(job_id, JobStatus(JobState.FAILED, message="**no** <b>"))
+    test = explore(job_id)
+    assert not test.exception
+    assert "\\<img" in test.header[0].value and "\\*\\*a" in test.header[0].value
+    assert test.error[0].value.startswith("\\*\\*no")
+
+
+def test_a_live_source_is_offered_where_allowed_and_checked(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(common.LIVE_VARIABLE, "0")
+    assert common.LIVE_SOURCE not in page().selectbox[0].options
+    monkeypatch.setenv(common.LIVE_VARIABLE, "1")
+    test = page()
+    test.selectbox[0].set_value(common.LIVE_SOURCE).run()
+    assert test.button[0].disabled
+    for wrong in ("file:///etc/passwd", "concat:a|b", "/etc/passwd", "rtsp://"):
+        test.text_input[0].set_value(wrong).run()
+        assert test.button[0].disabled and len(test.warning) == 1
+    test.text_input[0].set_value("rtsp://me:secret@camera/stream").run()
+    test.button[0].click().run()
+    (job_id,) = store.ids()
+    spec = store.spec(job_id)
+    assert spec.live and spec.clip == "rtsp://me:secret@camera/stream" and spec.name == "stream"
+
+
+def test_the_browsers_camera_says_what_is_missing(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.web.webcam.find_spec", lambda name: None)
+    test = page()
+    test.selectbox[0].set_value(common.BROWSER_CAMERA).run()
+    assert not test.exception
+    assert "pip install 'roadlens[live]'" in test.info[0].value
+    assert not any(b.label == "Go" for b in test.button)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import signal
 import subprocess
@@ -20,12 +21,13 @@ from geometry.errors import InputError
 
 WORKER_COMMAND = (sys.executable, "-m", "app.jobs.worker")
 _POLL_S = 0.2
-_CANCEL_PATIENCE_S = 10.0  # a worker that closes its files properly needs well under this
+_CANCEL_PATIENCE_S = 5.0  # a worker that closes its files properly needs well under this
+_SWEEP_EVERY_S, _SWEEP_OLDER_S = 600.0, 6 * 3600.0  # uploads of forms that were left: gone after six hours
 _LEFT_RUNNING: list[subprocess.Popen[bytes]] = []  # of closed queues: Popen takes a dropped child for a mistake
 
 
 class JobQueue:
-    """Runs of one store; ``workers`` at once, at most ``limit`` waiting.
+    """Runs of one store; ``workers`` at once, at most ``limit`` waiting; live ones beside them, at most ``live_limit``.
 
     Workers are sessions of their own: they outlive the page and the server. A queue that starts again on the same
     store takes over what still runs, marks what died as failed, and goes on with what waited. ``command`` is called
@@ -36,13 +38,21 @@ class JobQueue:
     """
 
     def __init__(
-        self, store: JobStore, *, workers: int = 1, limit: int = 20, command: Sequence[str] = WORKER_COMMAND
+        self,
+        store: JobStore,
+        *,
+        workers: int = 1,
+        limit: int = 20,
+        live_limit: int = 1,
+        command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
-        self.store, self.workers, self.limit, self._command = store, workers, limit, tuple(command)
+        self.store, self.workers, self.limit, self.live_limit = store, workers, limit, live_limit
+        self._command = tuple(command)
         self._lock_file = _lock(store.root / ".lock")
         self._mutex = threading.Lock()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._cancelled: dict[str, float] = {}
+        self._swept_s = -math.inf
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name="roadlens-queue", daemon=True)
         self._thread.start()
@@ -51,18 +61,29 @@ class JobQueue:
         """Puts a run at the end of the queue; returns its id.
 
         Raises:
-            InputError: the queue is full.
+            InputError: the queue is full, or all that may be live are.
         """
         with self._mutex:
-            waiting = sum(self.store.status(i).state is JobState.QUEUED for i in self.store.ids())
+            if spec.live:
+                live = sum(self.store.spec(i).live for i in self._ids(JobState.QUEUED, JobState.RUNNING))
+                if live >= self.live_limit:
+                    raise InputError(f"{live} live run(s) are going, which is the limit; stop one before the next")
+                return self.store.create(spec)
+            waiting = len(self._waiting())
             if waiting >= self.limit:
                 raise InputError(f"{waiting} runs are waiting, which is the limit; try again when some are done")
             return self.store.create(spec)
 
     def position(self, job_id: str) -> int:
         """How many runs are before this one: 0 is the next to start, or one that is not waiting."""
-        waiting = [i for i in self.store.ids() if self.store.status(i).state is JobState.QUEUED]
+        waiting = self._waiting()
         return waiting.index(job_id) if job_id in waiting else 0
+
+    def _waiting(self) -> list[str]:
+        return [i for i in self._ids(JobState.QUEUED) if not self.store.spec(i).live]
+
+    def _ids(self, *states: JobState) -> list[str]:
+        return [i for i in self.store.ids() if self.store.status(i).state in states]
 
     def cancel(self, job_id: str) -> None:
         """Stops a run: at once if it waits, in order (files closed, marked as partial) if it works."""
@@ -89,20 +110,21 @@ class JobQueue:
             try:
                 with self._mutex:
                     self._look()
+                    if time.monotonic() - self._swept_s > _SWEEP_EVERY_S:
+                        self._swept_s = time.monotonic()
+                        self.store.sweep(_SWEEP_OLDER_S)
             except (OSError, ValueError) as error:  # a folder deleted under our feet must not end the queue
                 print(f"roadlens queue: {error}", file=sys.stderr, flush=True)
 
     def _look(self) -> None:
-        running = 0
-        waiting = []
-        for job_id in self.store.ids():
-            state = self.store.status(job_id).state
-            if state is JobState.QUEUED:
-                waiting.append(job_id)
-            elif state is JobState.RUNNING:
-                running += self._still_runs(job_id)
-        for job_id in waiting[: max(self.workers - running, 0)]:
-            self._start(job_id)
+        running = sum(self._still_runs(i) and not self.store.spec(i).live for i in self._ids(JobState.RUNNING))
+        free = max(self.workers - running, 0)
+        for job_id in self._ids(JobState.QUEUED):
+            if self.store.spec(job_id).live:  # nobody waits for "now"
+                self._start(job_id)
+            elif free:
+                free -= 1
+                self._start(job_id)
         for job_id in [i for i, child in self._children.items() if child.poll() is not None]:
             del self._children[job_id]
             self._cancelled.pop(job_id, None)

@@ -38,7 +38,10 @@ class JobState(enum.StrEnum):
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What was asked: the clip (absolute path), its name for people, the settings as nested values, and whose it is."""
+    """What was asked: the clip (absolute path), its name for people, the settings as nested values, and whose it is.
+
+    A ``live`` one has a webcam's number or a stream's address for a clip and goes on until it is stopped.
+    """
 
     clip: str
     name: str
@@ -46,11 +49,15 @@ class JobSpec:
     owner: str
     created_s: float = 0.0
     uploaded: bool = False
+    live: bool = False
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How a run goes; ``frames_total`` is 0 where it is not known beforehand; times are Unix seconds."""
+    """How a run goes; ``frames_total`` is 0 where it is not known beforehand; times are Unix seconds.
+
+    ``delay_s``: of a live run, how old the newest picture was when it had been drawn.
+    """
 
     state: JobState = JobState.QUEUED
     frames_done: int = 0
@@ -58,6 +65,7 @@ class JobStatus:
     fps: float = 0.0
     message: str = ""
     pid: int = 0
+    delay_s: float = 0.0
     started_s: float = 0.0
     changed_s: float = 0.0
 
@@ -79,6 +87,8 @@ class JobStore:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).resolve()
+        self._specs: dict[str, JobSpec] = {}  # never change once written
+        self._ended: dict[str, JobStatus] = {}  # neither do these: a queue that looks often reads only what goes on
         try:
             self.uploads.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -101,14 +111,26 @@ class JobStore:
         return folder
 
     def spec(self, job_id: str) -> JobSpec:
-        return JobSpec(**json.loads((self.folder(job_id) / "job.json").read_text(encoding="utf-8")))
+        """What was asked."""
+        path = self.folder(job_id) / "job.json"
+        if job_id not in self._specs:
+            self._specs[job_id] = JobSpec(**json.loads(path.read_text(encoding="utf-8")))
+        return self._specs[job_id]
 
     def status(self, job_id: str) -> JobStatus:
-        values = json.loads((self.folder(job_id) / "status.json").read_text(encoding="utf-8"))
-        return JobStatus(**{**values, "state": JobState(values["state"])})
+        """How it goes."""
+        path = self.folder(job_id) / "status.json"
+        if job_id in self._ended:
+            return self._ended[job_id]
+        values = json.loads(path.read_text(encoding="utf-8"))
+        status = JobStatus(**{**values, "state": JobState(values["state"])})
+        if status.state.ended:
+            self._ended[job_id] = status
+        return status
 
     def write_status(self, job_id: str, status: JobStatus) -> None:
         """Replaces the status in one step: a reader sees the old one or the new one."""
+        self._ended.pop(job_id, None)
         write_json(self.root / job_id / "status.json", asdict(replace(status, changed_s=time.time())))
 
     def ids(self, owner: str | None = None) -> list[str]:
@@ -126,22 +148,62 @@ class JobStore:
         return self.folder(job_id) / "results"
 
     def delete(self, job_id: str) -> None:
-        """Removes an ended run and all its files.
+        """Removes an ended run and all its files, with the clip and the camera that were given for it alone.
 
         Raises:
             InputError: it has not ended; cancel it first.
         """
         if not self.status(job_id).state.ended:
             raise InputError(f"run {job_id} is still going; cancel it before deleting it")
-        spec = self.spec(job_id)
-        if spec.uploaded and Path(spec.clip).parent == self.uploads:
-            Path(spec.clip).unlink(missing_ok=True)
+        given = _given(self.spec(job_id))
         shutil.rmtree(self.folder(job_id))
+        self._specs.pop(job_id, None)
+        self._ended.pop(job_id, None)
+        for path in given:
+            self.drop_upload(path)
 
     @property
     def uploads(self) -> Path:
-        """Folder of uploaded clips, under names that nobody chose."""
+        """Folder of uploaded clips, under names that nobody chose, and of what was made of them."""
         return self.root / "uploads"
+
+    def drop_upload(self, path: Path) -> None:
+        """Removes an upload that no run uses, and the pictures taken of it; a path anywhere else is left alone."""
+        if path.parent == self.uploads and path not in self._given_to_runs():
+            path.unlink(missing_ok=True)
+            shutil.rmtree(stills_of(path), ignore_errors=True)
+
+    def sweep(self, older_s: float) -> None:
+        """Removes uploads that no run uses and that nobody touched for so long: of forms left half way."""
+        used = self._given_to_runs()
+        for path in list(self.uploads.iterdir()):
+            clip = path.with_suffix("") if path.suffix == STILLS else path
+            if clip not in used and time.time() - path.stat().st_mtime > older_s:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def _given_to_runs(self) -> set[Path]:
+        return set().union(*(_given(self.spec(job_id)) for job_id in self.ids()))
+
+
+STILLS = ".stills"
+PLAYER = "player.json"
+"""What the player draws, in a run's results: prepared by the worker, so that the page's server never holds it."""
+VIEW = "live.jpg"
+"""The newest annotated picture of a live run, in its results; replaced as a whole."""
+
+
+def stills_of(clip: Path) -> Path:
+    """Folder of the pictures taken of an uploaded clip (see ``app.jobs.stills``)."""
+    return clip.with_suffix(STILLS)
+
+
+def _given(spec: JobSpec) -> set[Path]:
+    """Files that a run was given by its visitor."""
+    profile = Path(str(spec.settings.get("camera", {}).get("profile", "")))
+    return {Path(spec.clip), profile} if spec.uploaded else {profile}
 
 
 def clean_name(name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from app.partial import partial_path
 from app.video import frames, probe
@@ -13,10 +15,13 @@ CLIP = "clip.mp4"
 """Name of the plain clip in a run's folder."""
 
 
-def browser_clip(source: str | Path, out: str | Path) -> Path:
+def browser_clip(source: str | Path, out: str | Path, *, end_s: float | None = None) -> Path:
     """Writes the clip for the player; what a browser plays as it is, is copied without encoding it again.
 
-    Times start at 0 with the first picture, as the records' do.
+    Times start at 0 with the first picture, as the records' do. Of a clip that breaks off, what is there is copied.
+
+    Args:
+        end_s: where a clip that must be encoded again may end.
 
     Raises:
         InputError: the clip cannot be read, or the file cannot be written.
@@ -26,7 +31,7 @@ def browser_clip(source: str | Path, out: str | Path) -> Path:
         _remux(Path(source), path)
     else:
         with VideoWriter(path, info.size_px, info.rate) as writer:
-            for frame in frames(source):
+            for frame in frames(source, end_s=end_s):
                 writer.write(frame.bgr, frame.t_s)
     return path
 
@@ -51,7 +56,7 @@ def _remux(source: Path, out: Path) -> None:
         stream = container.streams.video[0]
         copy = target.add_stream_from_template(stream)
         start = stream.start_time or 0
-        for packet in container.demux(stream):
+        for packet in _readable(container.demux(stream)):
             if packet.dts is None:
                 continue
             packet.dts -= start
@@ -61,3 +66,17 @@ def _remux(source: Path, out: Path) -> None:
             packet.stream = copy
             target.mux(packet)
     partial.replace(out)
+
+
+def _readable(packets: Iterator[Any]) -> Iterator[Any]:
+    """Packets up to the end, or to where the clip breaks off."""
+    import av
+
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.error.FFmpegError:
+            return
+        if packet is None:
+            return
+        yield packet

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 import tempfile
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 import streamlit as st
 
 from app.grid import draw_grid
-from app.video import ClipInfo, frames, probe
+from app.jobs.stills import Stills, stills, survey_in_child
+from app.jobs.store import STILLS, stills_of
 from app.web.common import BY_FOV, OWN_CLIP, queue, sample_clips
-from app.web.uploads import SIZE_LIMIT_MB, keep
+from app.web.uploads import upload_box
 from geometry.birdseye import BirdsEyeView
 from geometry.camera import Camera
 from geometry.errors import InputError
@@ -25,20 +26,21 @@ from geometry.profiles import camera_from_fov, load_profile, profile_names, save
 from geometry.vanishing_point import facing, vanishing_point
 
 _ASSETS = Path(__file__).resolve().parent / "horizon"
-_SURVEY_FRAMES = 400
 _VIEW_M = ((4.0, 50.0), (-8.0, 8.0), (0.1, 0.05))  # ahead, aside, metres a pixel
+_SHOWN_PX = 1280  # no screen here is wider, and a larger picture only makes the drag slower
 
 
 def place() -> None:
     """The wizard: a clip, a lens, the mount by hand or from the road, the profile."""
-    st.title("Calibrate your camera")
+    st.title("Calibrate your camera", anchor=False)
     clip = _clip()
     if clip is None:
         st.info("Choose a clip where the road is straight and its lines are visible.", icon=":material/info:")
         return
     try:
-        info = probe(str(clip))
-        _wizard(clip, info)
+        with st.spinner("looking into the clip"):
+            moments = stills(clip, _stills_folder(clip))
+        _wizard(clip, moments)
     except InputError as error:
         st.error(str(error), icon=":material/error:")
 
@@ -50,25 +52,31 @@ def _clip() -> Path | None:
     )
     if choice in samples:
         return samples[choice]
-    upload = st.file_uploader(f"Your clip, up to {SIZE_LIMIT_MB} MB", max_upload_size=SIZE_LIMIT_MB, key="calibrate_up")
-    if upload is None:
-        return None
-    kept = st.session_state.setdefault("calibrate_kept", {})
-    if upload.file_id not in kept:
-        kept[upload.file_id] = keep(upload, queue().store.uploads)
-    return kept[upload.file_id]
+    upload = upload_box(queue().store, "calibrate_upload")
+    st.caption("It is deleted when you choose another one, and some hours after you leave.")
+    return None if upload is None else upload.path
 
 
-def _wizard(clip: Path, info: ClipInfo) -> None:
+def _stills_folder(clip: Path) -> Path:
+    """Where the pictures taken of a clip lie: beside an upload, and go with it."""
+    uploads = queue().store.uploads
+    if clip.parent == uploads:
+        clip.touch()  # somebody works with it
+        return stills_of(clip)
+    return uploads / (hashlib.sha256(str(clip).encode()).hexdigest()[:24] + STILLS)
+
+
+def _wizard(clip: Path, moments: Stills) -> None:
     settings, picture = st.columns([1, 3], gap="large")
     with settings:
-        lens = _lens(info)
+        lens = _lens(moments.size_px)
         st.session_state.setdefault("calibrate_height", round(lens.height_m, 2))
         height_m = st.number_input("Height of the lens above the road, m", 0.3, 4.0, step=0.01, key="calibrate_height")
-        t_s = st.slider("Moment, s", 0.0, max(info.duration_s or 0.0, 0.1), 0.0)
+        t_s = st.select_slider("Moment", moments.times_s, format_func="{:.1f} s".format)
         key = f"{clip}|{lens.fx_px:.3f}"
         if st.session_state.get("calibrate_key") != key:
             st.session_state["calibrate_key"], st.session_state["calibrate_camera"] = key, lens
+            st.session_state["calibrate_doubts"] = ()
         st.button(
             "Find it from the road",
             icon=":material/auto_fix_high:",
@@ -80,42 +88,42 @@ def _wizard(clip: Path, info: ClipInfo) -> None:
             st.warning(doubt, icon=":material/warning:")
     camera = st.session_state["calibrate_camera"].mounted(height_m=height_m)
     with picture:
-        bgr = _frame(str(clip), t_s)
+        bgr = _picture(str(moments.files[moments.times_s.index(t_s)]))
         camera = _drag(bgr, camera)
         st.image(_view(bgr, camera), channels="BGR", caption="From above: straight road must be straight and parallel.")
     with settings:
         _result(camera)
 
 
-def _lens(info: ClipInfo) -> Camera:
+def _lens(size_px: tuple[int, int]) -> Camera:
     choice = st.selectbox("Lens", [BY_FOV, *profile_names()], key="calibrate_lens")
     if choice != BY_FOV:
-        return load_profile(choice).for_size(*info.size_px)
+        return load_profile(choice).for_size(*size_px)
     fov_deg = st.number_input("Horizontal field of view, degrees", 20.0, 170.0, 65.0, help="From the data sheet.")
-    return camera_from_fov(*info.size_px, math.radians(fov_deg))
+    return camera_from_fov(*size_px, math.radians(fov_deg))
 
 
 def _from_road(clip: Path, lens: Camera) -> None:
     """A click on the button: what the road shows replaces what was set; what it does not show is said."""
-    from app.calibrating_road import survey
-
-    try:
-        found = survey(islice(frames(str(clip)), _SURVEY_FRAMES), lens, lane_width_m=3.7)
-    except InputError as error:
-        st.session_state["calibrate_doubts"] = (str(error),)
-        return
-    st.session_state["calibrate_camera"] = found.camera
-    st.session_state["calibrate_height"] = min(max(found.camera.height_m, 0.3), 4.0)
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.toml", Path(folder) / "after.toml"
+        save_profile(lens, before)
+        try:
+            found = survey_in_child(clip, before, after)
+            camera = load_profile(str(found.profile)).for_size(lens.width_px, lens.height_px)
+        except InputError as error:
+            st.session_state["calibrate_doubts"] = (str(error),)
+            return
+    st.session_state["calibrate_camera"] = camera
+    st.session_state["calibrate_height"] = min(max(camera.height_m, 0.3), 4.0)
     st.session_state["calibrate_doubts"] = found.warnings
 
 
 def _drag(bgr: np.ndarray, camera: Camera) -> Camera:
     """Shows the frame with its grid and handles; the camera as it was dragged, in this run or the last."""
     x_px, y_px = vanishing_point(camera)
-    done, jpeg = cv2.imencode(".jpg", draw_grid(bgr, camera), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    assert done
     data = {
-        "image": "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii"),
+        "image": _jpeg_address(draw_grid(bgr, camera)),
         "size": [camera.width_px, camera.height_px],
         "x": x_px,
         "y": y_px,
@@ -131,16 +139,28 @@ def _drag(bgr: np.ndarray, camera: Camera) -> Camera:
     return camera
 
 
+def _jpeg_address(bgr: np.ndarray) -> str:
+    """The picture inside an address, no wider than screens are."""
+    scale = _SHOWN_PX / bgr.shape[1]
+    small = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1.0 else bgr
+    done, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    assert done
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
+
+
 def _result(camera: Camera) -> None:
-    st.metric("Pitch, nose down", f"{math.degrees(camera.pitch_rad):.2f}°")
-    st.metric("Yaw, to the left", f"{math.degrees(camera.yaw_rad):.2f}°")
-    st.metric("Roll, right side down", f"{math.degrees(camera.roll_rad):.2f}°")
-    st.metric("Height", f"{camera.height_m:.2f} m")
+    with st.container(horizontal=True):
+        st.metric("Pitch", f"{math.degrees(camera.pitch_rad):.2f}°", help="Positive: nose down.")
+        st.metric("Yaw", f"{math.degrees(camera.yaw_rad):.2f}°", help="Positive: to the left.")
+        st.metric("Roll", f"{math.degrees(camera.roll_rad):.2f}°", help="Positive: right side down.")
+        st.metric("Height", f"{camera.height_m:.2f} m")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "camera.toml"
         save_profile(camera, path)
         text = path.read_text(encoding="utf-8")
-    st.download_button("Save the profile", text, file_name="camera.toml", mime="application/toml", type="primary")
+    st.download_button(
+        "Save the profile", text, file_name="camera.toml", mime="application/toml", type="primary", on_click="ignore"
+    )
     st.caption("Use it with `roadlens run CLIP --camera camera.toml`.")
 
 
@@ -149,12 +169,13 @@ def _view(bgr: np.ndarray, camera: Camera) -> np.ndarray:
     return BirdsEyeView(camera, x_range_m=ahead_m, y_range_m=aside_m, metres_per_px=metres_per_px).warp(bgr)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def _frame(clip: str, t_s: float) -> np.ndarray:
-    """The first frame from a moment on; the last one there is where the clip ends before."""
-    for frame in frames(clip, start_s=t_s):
-        return frame.bgr.copy()
-    return next(iter(frames(clip))).bgr.copy()
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _picture(file: str) -> np.ndarray:
+    bgr = cv2.imread(file)
+    if bgr is None:
+        raise InputError("the pictures of this clip are gone; choose it again")
+    bgr.flags.writeable = False
+    return bgr
 
 
 @cache

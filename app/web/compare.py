@@ -12,6 +12,7 @@ import streamlit as st
 from app.jobs.store import JobState
 from app.runner import SUMMARY, VIDEO
 from app.web.common import queue, visitor
+from app.web.files import address
 
 _NOTHING_YET = "Two finished runs are needed. Run the same clip with another model, camera or setting, then come back."
 
@@ -33,10 +34,16 @@ def place() -> None:
     for side, job_id in zip(sides, picked, strict=True):
         video = store.results(job_id) / VIDEO
         if video.is_file():
-            side.video(str(video), muted=True)
+            side.html(_video(job_id))
     figures = {name: [side.get(name) for side in map(_figures, picked)] for name in _names(picked)}
     table = pd.DataFrame(figures, index=["left", "right"]).T.astype(str).replace({"None": "–", "nan": "–"})
     st.dataframe(table, width="stretch")
+
+
+def _video(job_id: str) -> str:
+    """The annotated video straight from the disk."""
+    how = 'controls muted playsinline preload="metadata" style="width:100%; border-radius:8px"'
+    return f'<video {how} src="{address(job_id, VIDEO)}"></video>'
 
 
 def _names(job_ids: list[str]) -> list[str]:

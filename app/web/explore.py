@@ -1,71 +1,97 @@
-"""Explore: how a run goes, and what it found."""
+"""Explore: one's runs, how one goes, and what it found."""
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
+import time
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
-from app.jobs.store import JobState, JobStatus
-from app.partial import partial_path
-from app.player.clip import CLIP
-from app.record import Run, load
-from app.runner import RECORD, SETTINGS, SUMMARY, VIDEO
-from app.types import FrameResult
+from app.jobs.store import JobSpec, JobState, JobStatus
 from app.web.common import STATE_WORDS, choose_run, chosen_run, queue, visitor
-from app.web.playing import jump, play
-from geometry.errors import InputError
-from perception.types import CLASSES
-from tracking.types import TrackState
+from app.web.playing import watch
+from app.web.results import show_results
 
 _REFRESH_S = 0.5
-_DOWNLOADS = {
-    VIDEO: "video/mp4",
-    RECORD: "application/jsonl",
-    SETTINGS: "application/toml",
-    SUMMARY: "application/json",
-}
+_LISTED = 30
 
 
 def place() -> None:
-    """The run that the address names, or a choice of the visitor's runs."""
+    """The run that the address names, or the list of the visitor's runs."""
     job_id = chosen_run()
-    _choice(job_id)
     if job_id is None:
+        _list()
         return
-    status = queue().store.status(job_id)
+    store = queue().store
+    spec, status = store.spec(job_id), store.status(job_id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.header(_plain(spec.name), anchor=False, width="stretch")
+        if st.button("All my runs", icon=":material/list:"):
+            choose_run(None)
+            st.rerun()
     if not status.state.ended:
-        _waiting(job_id)
+        (_live if spec.live else _waiting)(job_id)
         return
     if status.state is JobState.FAILED:
-        st.error(status.message, icon=":material/error:")
+        st.error(_plain(status.message), icon=":material/error:")
     elif status.state is JobState.CANCELLED:
         st.warning("This run was cancelled; what was done before is below.", icon=":material/stop_circle:")
-    _results(job_id)
+    elif status.message:
+        st.info(_plain(status.message), icon=":material/info:")
+    show_results(job_id)
 
 
-def _choice(current: str | None) -> None:
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is: names come from strangers."""
+    return "".join(f"\\{c}" if c in r"\`*_[]<>#|:$~" else c for c in text)
+
+
+# -- the list ---------------------------------------------------------------------------------------------------------
+
+
+@st.fragment(run_every=3.0)
+def _list() -> None:
+    """The visitor's own runs, newest first."""
     store = queue().store
     own = store.ids(visitor())[::-1]
-    if current is not None and current not in own:
-        own.insert(0, current)
+    st.header("My runs", anchor=False)
     if not own:
         st.info("No runs yet. Choose a clip in Run; its result will be here.", icon=":material/info:")
         return
-    words = {i: f"{store.spec(i).name} · {STATE_WORDS[store.status(i).state]}" for i in own}
-    picked = st.selectbox(
-        "Run",
-        own,
-        index=own.index(current) if current is not None else None,
-        format_func=words.__getitem__,
-        placeholder="choose one of your runs",
-    )
-    if picked != current:
-        choose_run(picked)
-        st.rerun()
+    for job_id in own[:_LISTED]:
+        spec, status = store.spec(job_id), store.status(job_id)
+        with st.container(horizontal=True, vertical_alignment="center", border=True):
+            st.markdown(f"**{_plain(spec.name)}**  \n{_when(spec)} · {_state_words(job_id, status)}", width="stretch")
+            if st.button("Open", key=f"open-{job_id}", type="primary"):
+                choose_run(job_id)
+                st.rerun()
+            if status.state.ended:
+                st.button(
+                    "Delete", key=f"delete-{job_id}", icon=":material/delete:", on_click=store.delete, args=(job_id,)
+                )
+            else:
+                st.button("Stop", key=f"stop-{job_id}", icon=":material/stop:", on_click=queue().cancel, args=(job_id,))
+    if len(own) > _LISTED:
+        st.caption(f"The newest {_LISTED} of {len(own)}; delete some to see the others.")
+
+
+def _when(spec: JobSpec) -> str:
+    ago_s = max(time.time() - spec.created_s, 0.0)
+    for limit_s, unit_s, unit in ((90, 1, "s"), (5400, 60, "min"), (129600, 3600, "h")):
+        if ago_s < limit_s:
+            return f"{ago_s / unit_s:.0f} {unit} ago"
+    return f"{ago_s / 86400:.0f} days ago"
+
+
+def _state_words(job_id: str, status: JobStatus) -> str:
+    words = STATE_WORDS[status.state]
+    if status.state is JobState.QUEUED:
+        words += f", {queue().position(job_id)} before it"
+    elif status.state is JobState.RUNNING and status.frames_total:
+        words += f", {100 * status.share:.0f} %"
+    return words
+
+
+# -- while it goes ----------------------------------------------------------------------------------------------------
 
 
 @st.fragment(run_every=_REFRESH_S)
@@ -79,13 +105,14 @@ def _waiting(job_id: str) -> None:
         st.progress(0.0, f"waiting: {before} before this one" if before else "next to start")
     else:
         st.progress(status.share, _progress_words(status))
+    st.caption("It goes on when you close this page; the address above reopens it.")
     if st.button("Cancel", icon=":material/stop:"):
         queue().cancel(job_id)
 
 
 def _progress_words(status: JobStatus) -> str:
     if not status.frames_done:
-        return "loading the model"
+        return "preparing the clip and loading the model"
     words = f"{status.frames_done}/{status.frames_total or '?'} frames"
     if status.fps > 0:
         words += f", {status.fps:.1f} frames a second"
@@ -94,127 +121,21 @@ def _progress_words(status: JobStatus) -> str:
     return words
 
 
-# -- results ------------------------------------------------------------------------------------------------------
+def _live(job_id: str) -> None:
+    """A live run: its newest picture, big numbers, and a way to stop it."""
+    watch(job_id)
+    _live_numbers(job_id)
 
 
-def _results(job_id: str) -> None:
-    folder = queue().store.results(job_id)
-    run = _record(folder)
-    _picture(folder, run)
-    if run is not None:
-        _events(run)
-        _tracks(run)
-    _downloads(folder)
-    if st.button("Delete this run", icon=":material/delete:"):
-        queue().store.delete(job_id)
-        choose_run(None)
+@st.fragment(run_every=_REFRESH_S)
+def _live_numbers(job_id: str) -> None:
+    status = queue().store.status(job_id)
+    if status.state.ended:
         st.rerun()
-
-
-def _record(folder: Path) -> Run | None:
-    record = _existing(folder / RECORD)
-    if record is None:
-        return None
-    try:
-        return _load(str(record), record.stat().st_mtime_ns)
-    except InputError as error:
-        st.error(str(error), icon=":material/error:")
-        return None
-
-
-def _picture(folder: Path, run: Run | None) -> None:
-    """The player where there is a plain clip; else what there is of the annotated video."""
-    clip, video = folder / CLIP, _existing(folder / VIDEO)
-    if run is not None and clip.is_file():
-        play(run, clip)
-    elif video is not None:
-        st.video(str(video), muted=True)
-
-
-def _existing(path: Path) -> Path | None:
-    """The file, or what is left of it where the run did not end."""
-    return next((p for p in (path, partial_path(path)) if p.is_file()), None)
-
-
-@st.cache_data(max_entries=4, show_spinner="reading the record")
-def _load(path: str, changed_ns: int) -> Run:
-    return load(path)
-
-
-def _events(run: Run) -> None:
-    starts = [event for result in run.results for event in result.events if event.phase == "start"]
-    st.subheader("Warnings")
-    if not starts:
-        st.caption("None in this clip.")
-        return
-    rows = [
-        {"time, s": round(e.t_s, 2), "what": e.kind.value, "object": e.track_id or None, "words": e.text}
-        for e in starts
-    ]
-    picked = st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        width="stretch",
-        on_select=_jump_to_picked,
-        selection_mode="single-row",
-        key="events",
-    )
-    st.session_state["event_times"] = [e.t_s for e in starts]
-    if not picked.selection.rows:
-        st.caption("Choose a row, or a mark on the player's timeline, to jump to its moment.")
-
-
-def _jump_to_picked() -> None:
-    rows = st.session_state["events"].selection.rows
-    if rows:
-        jump(st.session_state["event_times"][rows[0]])
-
-
-def _tracks(run: Run) -> None:
-    st.subheader("Distance and speed")
-    table = track_table(run.results)
-    if table.empty:
-        st.caption("No objects were followed in this clip.")
-        return
-    longest = table.groupby("object").size().sort_values(ascending=False)
-    picked = st.multiselect("Objects", list(longest.index), default=list(longest.index[:4]))
-    shown = table[table["object"].isin(picked)]
-    left, right = st.columns(2)
-    left.line_chart(shown, x="time, s", y="distance, m", color="object")
-    right.line_chart(shown, x="time, s", y="closing speed, m/s", color="object")
-    with st.expander("Table", icon=":material/table:"):
-        st.dataframe(shown, hide_index=True, width="stretch")
-
-
-def track_table(results: tuple[FrameResult, ...]) -> pd.DataFrame:
-    """One row a frame and confirmed track: time, object, distance with sigma, speeds, time to collision."""
-    frames = []
-    for result in results:
-        tracks = result.tracks[result.tracks.state != TrackState.TENTATIVE]
-        own_mps = np.where(tracks.absolute, result.ego.speed_mps, 0.0)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "time, s": result.t_s,
-                    "object": [f"{CLASSES[c]} {i}" for c, i in zip(tracks.class_id, tracks.track_id, strict=True)],
-                    "distance, m": tracks.xy_m[:, 0],
-                    "sigma, m": np.sqrt(tracks.cov[:, 0, 0]),
-                    "closing speed, m/s": own_mps - tracks.v_mps[:, 0],
-                    "time to collision, s": np.where(np.isfinite(tracks.ttc_s), tracks.ttc_s, math.nan),
-                }
-            )
-        )
-    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return table.dropna(subset=["distance, m"]) if len(table) else table
-
-
-def _downloads(folder: Path) -> None:
-    files = [(name, path) for name in _DOWNLOADS if (path := _existing(folder / name)) is not None]
-    if not files:
-        return
-    st.subheader("Downloads")
-    for column, (name, path) in zip(st.columns(len(files)), files, strict=True):
-        size_mb = path.stat().st_size / 1e6
-        column.download_button(
-            f"{path.name} ({size_mb:.1f} MB)", path.read_bytes, file_name=path.name, mime=_DOWNLOADS[name], key=name
-        )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.metric("Delay", f"{status.delay_s:.2f} s" if status.frames_done else "–", help="From arrival to drawn.")
+        st.metric("Pace", f"{status.fps:.0f} /s" if status.frames_done else "–", help="Frames a second.")
+        st.metric("Frames", str(status.frames_done))
+    if st.button("Stop", icon=":material/stop:", type="primary", width="stretch"):
+        queue().cancel(job_id)
+        st.caption("stopping")

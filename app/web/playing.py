@@ -1,30 +1,36 @@
-"""The player on the page: a Streamlit component around app.player."""
+"""The player and the view of a live run on the page: Streamlit components around files that the server gives out."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime import get_instance
 
-from app.player.data import player_data
+from app.jobs.store import PLAYER, VIEW
 from app.player.embed import asset
-from app.record import Run
+from app.web.files import address
+
+_LIVE = Path(__file__).resolve().parent / "live"
 
 
-def play(run: Run, clip: Path) -> None:
-    """Shows a run over its plain clip; an event picked elsewhere on the page is jumped to (see ``jump``)."""
+def play(job_id: str, clip: Path) -> int:
+    """Shows a run over its plain clip; an event picked elsewhere on the page is jumped to (see ``jump``).
+
+    Returns:
+        The number of the object that the person follows, 0 for none.
+    """
     jump_s, count = st.session_state.get("player_jump", (0.0, 0))
-    token = f"{clip}:{clip.stat().st_mtime_ns}"
-    data: dict[str, Any] = {
-        **_data(run, token),
-        "src": _address(clip),
-        "token": token,
+    data = {
+        "src": address(job_id, clip.name.replace(".partial", "")),
+        "records": address(job_id, PLAYER),
+        "token": f"{job_id}:{clip.stat().st_mtime_ns}",
         "jump_s": jump_s,
         "jump_count": count,
     }
-    _component()(key="player", data=data)
+    answer = _player()(key=f"player-{job_id}", data=data, on_followed_change=lambda: None)
+    return int(answer.followed or 0)
 
 
 def jump(t_s: float) -> None:
@@ -33,17 +39,24 @@ def jump(t_s: float) -> None:
     st.session_state["player_jump"] = (t_s, count + 1)
 
 
-@st.cache_data(max_entries=4, show_spinner="preparing the player")
-def _data(_run: Run, token: str) -> dict[str, Any]:
-    return player_data(_run)
+def watch(job_id: str) -> None:
+    """Shows the newest picture of a live run, again and again."""
+    _live()(key=f"live-{job_id}", data={"address": address(job_id, VIEW)})
 
 
 @st.cache_resource(show_spinner=False)
-def _component() -> Any:
+def _player() -> Any:
     script = asset("player.js") + asset("component.js")
     return st.components.v2.component("roadlens_player", html=asset("player.html"), css=asset("player.css"), js=script)
 
 
-def _address(clip: Path) -> str:
-    """Where the browser gets the clip: Streamlit's own media storage, which answers range requests."""
-    return get_instance().media_file_mgr.add(str(clip), "video/mp4", coordinates="roadlens-player")
+@cache
+def _text(name: str) -> str:
+    return (_LIVE / name).read_text(encoding="utf-8")
+
+
+@st.cache_resource(show_spinner=False)
+def _live() -> Any:
+    return st.components.v2.component(
+        "roadlens_live", html=_text("live.html"), css=_text("live.css"), js=_text("live.js")
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import secrets
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,55 +13,107 @@ import streamlit as st
 
 from app.camera_choice import sidecars
 from app.config import Settings
+from app.jobs.limits import LIVE_LIMIT_S
 from app.jobs.store import JobSpec
-from app.web.common import BY_FOV, OWN_CLIP, queue, sample_clips, visitor
-from app.web.uploads import SIZE_LIMIT_MB, keep
+from app.web.common import (
+    BROWSER_CAMERA,
+    BY_FOV,
+    LIVE_SOURCE,
+    OWN_CLIP,
+    live_allowed,
+    queue,
+    sample_clips,
+    visitor,
+)
+from app.web.uploads import upload_box
 from geometry.camera import Camera
 from geometry.errors import InputError
 from geometry.profiles import camera_from_fov, load_profile, profile_names, save_profile
 
 _SIDECAR = "the one filmed with"
+_ADDRESS = re.compile(r"(rtsps?|https?)://[^\s/]+\S*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be run: a file or a live source, its name for people, and whether the visitor sent it."""
+
+    clip: str
+    name: str
+    uploaded: bool = False
+    live: bool = False
 
 
 def place() -> None:
     """The form; a click on Go queues a run and opens it in Explore."""
-    st.title("What is on the road ahead, in metres")
+    st.title("What is on the road ahead, in metres", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
-        clip, upload = _clip()
+        choice, source = _source()
     with right:
-        camera = _camera(clip)
-        settings = _options()
-    ready = clip is not None or upload is not None
-    if st.button("Go", type="primary", icon=":material/play_arrow:", disabled=not ready, width="stretch"):
+        camera = _camera(source)
+        model = _model()
+        settings = _options(model, live=choice in (LIVE_SOURCE, BROWSER_CAMERA))
+    if choice == BROWSER_CAMERA:
+        from app.web.webcam import show_webcam
+
+        show_webcam(_profile(camera), settings)
+        return
+    if st.button("Go", type="primary", icon=":material/play_arrow:", disabled=source is None, width="stretch"):
+        assert source is not None
         try:
-            job_id = _submit(clip, upload, camera, settings)
+            job_id = _submit(source, camera, settings)
         except InputError as error:
             st.error(str(error), icon=":material/error:")
         else:
-            from app.web.site import EXPLORE
+            from app.web.site import places
 
-            st.switch_page(EXPLORE, query_params={"visitor": visitor(), "run": job_id})
+            st.switch_page(places()["explore"], query_params={"run": job_id})
 
 
-def _clip() -> tuple[Path | None, Any]:
-    """The sample's path, or the upload."""
+def _source() -> tuple[str, Source | None]:
+    """What was chosen, and the source that it leads to; None as long as something is missing."""
     samples = sample_clips()
-    choice = st.selectbox("Clip", [*samples, OWN_CLIP], help="A rendered sample, or a video from your dashcam.")
+    choice = st.selectbox(
+        "Clip",
+        [*samples, OWN_CLIP, *([LIVE_SOURCE] if live_allowed() else []), BROWSER_CAMERA],
+        help="A rendered sample, a video from your dashcam, or a camera as it films.",
+    )
     if choice in samples:
         st.video(str(samples[choice]), muted=True)
-        return samples[choice], None
-    upload = st.file_uploader(
-        f"Your clip, up to {SIZE_LIMIT_MB} MB",
-        max_upload_size=SIZE_LIMIT_MB,
-        help="MP4, MOV, MKV, WebM, AVI, MPEG-TS or GIF. It stays on this machine and goes when you delete the run.",
+        return choice, Source(str(samples[choice]), samples[choice].name)
+    if choice == OWN_CLIP:
+        upload = upload_box(queue().store, "run_upload")
+        st.caption("It stays on this machine and goes when you delete the run.")
+        return choice, None if upload is None else Source(str(upload.path), upload.name, uploaded=True)
+    return choice, _live_source() if choice == LIVE_SOURCE else None
+
+
+def _live_source() -> Source | None:
+    text = st.text_input(
+        "Address of the stream, or number of a webcam",
+        placeholder="rtsp://camera/stream, http://camera/video.mjpg, or 0",
+        help="The number is of a webcam of the machine that roadlens runs on: 0 is the first.",
+    ).strip()
+    st.caption(
+        "The newest picture counts, late ones are skipped. "
+        f"It ends when you stop it, or after {LIVE_LIMIT_S / 60:.0f} minutes."
     )
-    return None, upload
+    if not text:
+        return None
+    if not (text.isdigit() and len(text) <= 2) and not _ADDRESS.fullmatch(text):
+        st.warning(
+            "Wanted an address that begins with rtsp:// or http://, or a number like 0.", icon=":material/warning:"
+        )
+        return None
+    name = f"webcam {text}" if text.isdigit() else re.sub(r"//[^/@]*@", "//", text)  # no passwords on screens
+    return Source(text, name, live=True)
 
 
-def _camera(clip: Path | None) -> str | Camera:
+def _camera(source: Source | None) -> str | Camera:
     """A profile's name or file, or a camera described here."""
-    beside = next((p for p in sidecars(clip) if p.is_file()), None) if clip is not None else None
+    known = source is not None and not source.uploaded and not source.live
+    beside = next((p for p in sidecars(Path(source.clip)) if p.is_file()), None) if known and source else None
     names = [*([_SIDECAR] if beside else []), *profile_names(), BY_FOV]
     start = names.index(_SIDECAR) if beside else names.index("generic")
     choice = st.selectbox(
@@ -84,10 +138,25 @@ def _camera(clip: Path | None) -> str | Camera:
     return camera_from_fov(1280, 720, math.radians(fov_deg), height_m=height_m, pitch_rad=math.radians(pitch_deg))
 
 
-def _options() -> dict[str, Any]:
+def _model() -> str | None:
+    """The detector: None for the default; asked only where there is a choice."""
+    from perception.detector import available_models
+
+    models = {path.stem: str(path) for path in available_models()}
+    if len(models) < 2:
+        return None
+    choice = st.selectbox(
+        "Model", list(models), help="The first is the default; others find other things, at another pace."
+    )
+    return None if choice == next(iter(models)) else models[choice]
+
+
+def _options(model: str | None, *, live: bool) -> dict[str, Any]:
     with st.expander("More", icon=":material/tune:"):
         first, second = st.columns(2)
-        end_s = first.number_input("Stop after, s", 0.0, 3600.0, 0.0, help="0: the whole clip.")
+        end_s = 0.0
+        if not live:
+            end_s = first.number_input("Stop after, s", 0.0, 3600.0, 0.0, help="0: the whole clip.")
         every = second.number_input(
             "Detect on each n-th frame", 1, 10, 1, help="2 halves the time; tracks go on between."
         )
@@ -95,21 +164,23 @@ def _options() -> dict[str, Any]:
         lanes = second.toggle("Lanes", value=True)
     return {
         "clip": {"end_s": end_s or None},
-        "detector": {"every": int(every)},
+        "detector": {"file": model, "every": int(every)},
         "ego": {"speed": speed / 3.6 if speed else None},
         "lanes": {"enabled": lanes},
     }
 
 
-def _submit(clip: Path | None, upload: Any, camera: str | Camera, options: dict[str, Any]) -> str:
-    store = queue().store
-    profile = camera
-    if isinstance(camera, Camera):
-        profile = str(store.uploads / f"{secrets.token_hex(12)}.toml")
-        save_profile(camera, profile)
-    settings = Settings().changed(camera={"profile": profile}, **options).model_dump(mode="json")
-    if upload is not None:
-        path = keep(upload, store.uploads)
-        return queue().submit(JobSpec(str(path), upload.name, settings, visitor(), uploaded=True))
-    assert clip is not None
-    return queue().submit(JobSpec(str(clip), clip.name, settings, visitor()))
+def _submit(source: Source, camera: str | Camera, options: dict[str, Any]) -> str:
+    settings = Settings().changed(camera={"profile": _profile(camera)}, **options).model_dump(mode="json")
+    spec = JobSpec(source.clip, source.name, settings, visitor(), uploaded=source.uploaded, live=source.live)
+    return queue().submit(spec)
+
+
+def _profile(camera: str | Camera) -> str:
+    """A profile's name or file; a camera described here is written to one, named after what it says."""
+    if isinstance(camera, str):
+        return camera
+    name = hashlib.sha256(repr(camera).encode()).hexdigest()[:24]
+    path = queue().store.uploads / f"{name}.toml"
+    save_profile(camera, path)
+    return str(path)
