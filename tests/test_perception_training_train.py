@@ -155,6 +155,39 @@ def test_what_is_no_checkpoint_or_another_model_is_refused(tmp_path):
         Trainer(replace(TINY, neck=24), config(), CPU).resume(tmp_path / "tiny.pt")
 
 
+def test_fine_tuning_begins_with_the_averaged_weights_and_a_new_head_with_the_dense_one(tmp_path):
+    before = Trainer(TINY, config(), CPU)
+    train(before, few_frames(), tmp_path)
+    after = Trainer(replace(TINY, end_to_end=True), config(seed=5), CPU)
+    after.start_from(tmp_path / "last.pt")
+    averaged = before.average.model.state_dict()
+    for model in (after.model, after.average.model):
+        mine = model.state_dict()
+        assert all(torch.equal(mine[key], value) for key, value in averaged.items())
+        assert all(torch.equal(mine[f"single_{key}"], averaged[key]) for key in averaged if key.startswith("heads."))
+    assert after.state.step == 0 and not after.optimiser.state
+    with pytest.raises(InputError, match="another model"):
+        Trainer(replace(TINY, neck=24), config(), CPU).start_from(tmp_path / "last.pt")
+
+
+def test_the_one_to_one_head_can_learn_alone(tmp_path):
+    frames = few_frames()
+    train(Trainer(TINY, config(), CPU), frames, tmp_path)
+    trainer = Trainer(replace(TINY, end_to_end=True), config(head_only=True), CPU)
+    trainer.start_from(tmp_path / "last.pt")
+    before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+    train(trainer, frames, tmp_path / "head")
+    after = trainer.model.state_dict()
+    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert {f"single_heads.{level}.class_out.weight" for level in range(3)} < changed
+    assert all(key.startswith("single_heads.") for key in changed)
+    with pytest.raises(InputError, match="add --end-to-end"):
+        Trainer(TINY, config(head_only=True), CPU)
+    Trainer(replace(TINY, end_to_end=True), config(), CPU).save(tmp_path / "whole.pt")
+    with pytest.raises(InputError, match="begin with --init"):
+        Trainer(replace(TINY, end_to_end=True), config(head_only=True), CPU).resume(tmp_path / "whole.pt")
+
+
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
     trainer = Trainer(TINY, config(), CPU)
     with torch.no_grad():

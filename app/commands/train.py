@@ -38,6 +38,12 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Go on from this checkpoint, within the budget given now.")
     ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Begin with this checkpoint's weights, on a budget of its own: fine-tuning.")
+    ] = None,
+    head_only: Annotated[
+        bool, typer.Option("--head-only", help="With --end-to-end --init: train the one-to-one head alone.")
+    ] = False,
     check_minutes: Annotated[float, typer.Option(help="Between measurements of AP50; 0: only at the end.")] = 30.0,
     check_every: Annotated[int, typer.Option(min=1, help="Measure on every so many validation frames.")] = 4,
     cache: Annotated[Path, typer.Option(help="Folder of decoded frames, reused by later runs.")] = Path(
@@ -54,8 +60,11 @@ def train(
     console = Console()
     if size not in CONFIGS or rep not in ("folded", "branches", "none"):
         raise InputError(f"--size {size} --rep {rep}: sizes are {', '.join(CONFIGS)}; rep is folded, branches or none")
-    if resume is not None and not resume.is_file():
-        raise InputError(f"{resume} is no file; give a checkpoint such as {out / 'last.pt'}")
+    for checkpoint in (resume, init):
+        if checkpoint is not None and not checkpoint.is_file():
+            raise InputError(f"{checkpoint} is no file; give a checkpoint such as {out / 'last.pt'}")
+    if resume is not None and init is not None:
+        raise InputError("--resume goes on with a training, --init begins one with its weights; give one of the two")
     chosen = pick_device(device)
     batch = batch or (64 if chosen.type == "cuda" else 16)
     config = TrainConfig(
@@ -65,13 +74,16 @@ def train(
         lr=lr or 2e-3 * math.sqrt(batch / 16),
         seed=seed,
         threads=threads or torch.get_num_threads(),
+        head_only=head_only,
     )
     changes: dict[str, Any] = {"rep": rep, "end_to_end": end_to_end}
     trainer = Trainer(replace(CONFIGS[size], **changes), config, chosen)
     if resume is not None:
         trainer.resume(resume)
+    if init is not None:
+        trainer.start_from(init)
     frames, test = _read(data, cache, rendered, seed, check_every, console)
-    console.print(_headline(trainer, len(frames), resume))
+    console.print(_headline(trainer, len(frames), resume or init))
     began = time.monotonic()
     check = Check(test, minutes=check_minutes or math.inf)
     run(trainer, frames, out, lambda entry: console.print(_line(entry)), check)
@@ -103,12 +115,12 @@ def _read(
         return JoinedSet((real, render_frames(number, (width, height), seed, bar("rendering")))), test
 
 
-def _headline(trainer: Trainer, frames: int, resume: Path | None) -> str:
+def _headline(trainer: Trainer, frames: int, start: Path | None) -> str:
     from perception.training.model import parameter_count
 
     millions = parameter_count(trainer.model) / 1e6
-    start = f", from step {trainer.state.step} of {resume}" if resume else ""
-    return f"{frames} frames, {millions:.2f} M parameters, on {trainer.device}, batch {trainer.config.batch}{start}"
+    begin = f", from step {trainer.state.step} of {start}" if start else ""
+    return f"{frames} frames, {millions:.2f} M parameters, on {trainer.device}, batch {trainer.config.batch}{begin}"
 
 
 def _line(entry: dict[str, float]) -> str:

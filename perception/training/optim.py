@@ -10,8 +10,9 @@ from torch import nn
 
 def adamw(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
     """AdamW that decays kernels only: norms and biases have nothing to gain from being small."""
-    kernels = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    kernels = [p for p in learning if p.ndim >= 2]
+    others = [p for p in learning if p.ndim < 2]
     groups = [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=0.0)
 
