@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from geometry.camera import Camera
 from geometry.errors import InputError
 from perception.lanes import LaneTracker
-from perception.lanes.boundary_filter import BoundaryFilter
+from perception.lanes.boundary_filter import BoundaryFilter, Motion
 from perception.lanes.describe import Look
 from perception.lanes.family import Shape, search
 from perception.lanes.fit import Candidates, fit_family
@@ -87,17 +87,17 @@ def test_search_and_fit_recover_any_family(heading, bend, spread, left):
 
 def test_the_plausible_pair_wins_over_stronger_clutter():
     candidates = Candidates(np.array([5.4, 1.9, 0.4, -1.7, -5.3]), np.array([0.2, 0.3, 0.5, 0.3, 0.2]), np.ones(5))
-    left, right, further_left, further_right = pick_lanes(candidates, None)
-    assert (left, right, further_left[:1], further_right[:1]) == (1, 3, [0], [4])
+    left, right, further_left, further_right = pick_lanes(candidates, None, 1)
+    assert (left, right, further_left, further_right) == (1, 3, [0], [4])
     nothing = Candidates(np.empty(0), np.empty(0), np.empty(0))
-    assert pick_lanes(nothing, None) == (None, None, [], [])
+    assert pick_lanes(nothing, None, 1) == (None, None, [], [])
 
 
 def test_filter_moves_a_boundary_with_the_vehicle():
     """20 m on along y = 2 + 0.02 x + 0.001 x^2, then turned by the tangent there: both exact to first order."""
     look = Look("solid", "white", (5.0, 40.0), 0.9)
     boundary = BoundaryFilter(np.array([2.0, 0.02, 0.001, 0.0]), np.eye(4) * 1e-4, look, 0.9)
-    boundary.predict(1.0, 20.0, 0.06)
+    boundary.predict(Motion.of(1.0, 20.0, 0.06))
     np.testing.assert_allclose(boundary.coeff, [2.8, 0.0, 0.001, 0.0], atol=1e-9)
     assert boundary.unseen_s == 1.0
 

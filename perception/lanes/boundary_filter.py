@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,7 +15,35 @@ from perception.lanes.describe import Look
 _DRIFT = np.array([0.35, 0.05, 8e-4, 1.2e-5])
 _UNKNOWN_MOTION = np.array([3.0, 3.0, 2.0, 1.0])  # the drift is so much larger where the vehicle's motion is not known
 _VARIANCE_PER_S, _UNKNOWN_VARIANCE_PER_S = np.diag(_DRIFT**2), np.diag((_UNKNOWN_MOTION * _DRIFT) ** 2)
+Word = TypeVar("Word", bound=str)
 _LOOK_GAIN = 0.35  # of a new frame's score
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """The vehicle's motion over a step: shift of the coefficients (4, 4), noise (4, 4), turn to the left."""
+
+    dt_s: float
+    shift: np.ndarray
+    noise: np.ndarray
+    yaw_rad: float
+
+    @classmethod
+    def of(cls, dt_s: float, forward_m: float, yaw_rad: float) -> Motion:
+        """NaN where the motion is not known: none is taken, and more noise."""
+        known = math.isfinite(forward_m) and math.isfinite(yaw_rad)
+        d, turn = (forward_m, yaw_rad) if known else (0.0, 0.0)
+        shift = np.array([[1, d, d * d, d**3], [0, 1, 2 * d, 3 * d * d], [0, 0, 1, 3 * d], [0, 0, 0, 1]])
+        return cls(dt_s, shift, (_VARIANCE_PER_S if known else _UNKNOWN_VARIANCE_PER_S) * max(dt_s, 1e-3), turn)
+
+
+def fused(coeff: np.ndarray, cov: np.ndarray, seen: np.ndarray, seen_cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kalman update of B boundaries at once by fits that measure their whole state: (B, 4) and (B, 4, 4) each."""
+    gain = np.linalg.solve(cov + seen_cov, cov).transpose(0, 2, 1)
+    rest = np.eye(4) - gain
+    # Joseph's form keeps the covariance symmetric.
+    joseph = rest @ cov @ rest.transpose(0, 2, 1) + gain @ seen_cov @ gain.transpose(0, 2, 1)
+    return coeff + (gain @ (seen - coeff)[..., None])[..., 0], joseph
 
 
 @dataclass(eq=False)
@@ -29,37 +58,32 @@ class BoundaryFilter:
     unseen_s: float = 0.0
     votes: dict[str, float] = field(default_factory=dict)
 
-    def predict(self, dt_s: float, forward_m: float, yaw_rad: float) -> None:
-        """Move by the vehicle's own motion (NaN: unknown), first order in the yaw."""
-        known = math.isfinite(forward_m) and math.isfinite(yaw_rad)
-        d, turn = (forward_m, yaw_rad) if known else (0.0, 0.0)
-        shift = np.array([[1, d, d * d, d**3], [0, 1, 2 * d, 3 * d * d], [0, 0, 1, 3 * d], [0, 0, 0, 1]])
-        self.coeff, self.cov = shift @ self.coeff, shift @ self.cov @ shift.T
-        self.coeff[1] -= turn
-        self.cov += (_VARIANCE_PER_S if known else _UNKNOWN_VARIANCE_PER_S) * max(dt_s, 1e-3)
-        self.unseen_s += dt_s
+    def predict(self, motion: Motion) -> None:
+        """Move by the vehicle's own motion, first order in the yaw."""
+        self.coeff = motion.shift @ self.coeff
+        self.coeff[1] -= motion.yaw_rad
+        self.cov = motion.shift @ self.cov @ motion.shift.T + motion.noise
+        self.unseen_s += motion.dt_s
 
     def update(self, coeff: np.ndarray, cov: np.ndarray, look: Look) -> None:
-        """Fuse a fit of this frame."""
-        gain = np.linalg.solve(self.cov + cov, self.cov).T  # the fit measures the whole state: H is the identity
-        rest = np.eye(4) - gain
-        self.coeff = self.coeff + gain @ (coeff - self.coeff)
-        self.cov = rest @ self.cov @ rest.T + gain @ cov @ gain.T  # Joseph's form keeps it symmetric
+        """Take the state (``fused``) and look of a frame in which it was seen."""
+        self.coeff, self.cov = coeff, cov
         self.seen_s += self.unseen_s
         self.unseen_s = 0.0
         self.score += _LOOK_GAIN * (look.score - self.score)
+        self.votes = {word: 0.9 * count for word, count in self.votes.items()}
         for word in (look.kind, look.colour):
             self.votes[word] = self.votes.get(word, 0.0) + 1.0
-        self.votes = {word: 0.9 * count for word, count in self.votes.items()}
         self.look = look
 
     def miss(self, seen_share: float) -> None:
         """No evidence this frame where ``seen_share`` of the boundary could be seen: belief fades."""
         self.score -= 0.5 * _LOOK_GAIN * seen_share * self.score
 
-    def most(self, words: tuple[str, ...]) -> str:
+    def most(self, words: tuple[Word, ...]) -> Word:
         """The word of a group that had most votes of late."""
-        return max(words, key=lambda word: self.votes.get(word, 0.0))
+        counts = [self.votes.get(word, 0.0) for word in words]
+        return words[counts.index(max(counts))]
 
     def y_m(self, x_m: np.ndarray) -> np.ndarray:
         c = self.coeff

@@ -10,7 +10,9 @@ built in). Pitch counts because a nose-down error of a degree makes parallel lin
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import cv2
 import numpy as np
 
 from perception.lanes.ridge import Crossings
@@ -20,6 +22,9 @@ _HALF_SPAN_M = 9.0
 _BINS = round(2 * _HALF_SPAN_M / _BIN_M)
 _MAX_VOTERS = 450
 _AROUND = 13  # bins, 2 m: what stands out of that is a boundary, the rest is clutter
+_MARGIN = _AROUND // 2 + 1
+_SMOOTH = np.array([0.5, 1.0, 0.5])
+_PEAKS = np.pad(_SMOOTH, _AROUND // 2)[None] - np.convolve(np.full(_AROUND, 1 / _AROUND), _SMOOTH)[None]
 
 
 @dataclass(frozen=True)
@@ -54,22 +59,16 @@ class SearchGrid:
     bend: tuple[float, int]
     spread: tuple[float, int]
 
-    def around(self, centre: Shape) -> np.ndarray:
-        """(H, 3) heading, bend, spread."""
-        axes = [
-            middle + np.linspace(-half, half, count)
-            for middle, (half, count) in (
-                (centre.heading, self.heading),
-                (centre.bend, self.bend),
-                (centre.spread, self.spread),
-            )
-        ]
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """(H, 3) float32 heading, bend and spread of the hypotheses from the middle."""
+        axes = [np.linspace(-half, half, count) for half, count in (self.heading, self.bend, self.spread)]
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.float32)
 
 
 # How far heading, bend and spread stray from straight and level, and from one frame to the next.
-_SIGMA_ACQUIRE = (0.06, 0.002, 0.005)
-_SIGMA_FOLLOW = (0.02, 0.0005, 0.003)
+_ACQUIRE_SHARPNESS = 1 / np.array([0.06, 0.002, 0.005], np.float32)
+_FOLLOW_SHARPNESS = 1 / np.array([0.02, 0.0005, 0.003], np.float32)
 
 ACQUIRE = SearchGrid(heading=(0.09, 13), bend=(0.0028, 15), spread=(0.009, 7))
 REFINE = SearchGrid(heading=(0.008, 5), bend=(0.0003, 5), spread=(0.0015, 3))
@@ -87,24 +86,21 @@ def voters(crossings: Crossings) -> tuple[np.ndarray, np.ndarray]:
 
 
 def vote(xy_m: np.ndarray, votes: np.ndarray, hypotheses: np.ndarray) -> np.ndarray:
-    """(H,) support of hypotheses (H, 3) by voters (N, 2) and their votes (N,)."""
-    h = hypotheses.astype(np.float32)
+    """(H,) support of hypotheses (H, 3) float32 by voters (N, 2) and their votes (N,)."""
+    h = hypotheses
     x, y = xy_m[:, 0], xy_m[:, 1]
-    base = y - h[:, :1] * x - h[:, 1:2] * (x * x)
-    base /= 1 + h[:, 2:] * x
-    base += _HALF_SPAN_M
-    base *= 1 / _BIN_M
-    index = np.clip(base, 0, _BINS - 1).astype(np.int32)
-    index += (np.arange(len(h), dtype=np.int32) * _BINS)[:, None]
-    weights = np.broadcast_to(votes, index.shape)
-    histogram = np.bincount(index.ravel(), weights.ravel(), len(h) * _BINS).reshape(len(h), _BINS)
+    bins = h[:, 2:] * x
+    bins += 1.0
+    np.divide((y - h[:, :2] @ np.stack([x, x * x])) * (1 / _BIN_M), bins, out=bins)
+    bins += _HALF_SPAN_M / _BIN_M
+    np.clip(bins, 0, _BINS - 1, out=bins)
+    index = bins.astype(np.int64)
+    index += (np.arange(len(h)) * _BINS)[:, None]
+    histogram = np.bincount(index.ravel(), np.tile(votes, len(h)), len(h) * _BINS).reshape(len(h), _BINS)
     histogram[:, [0, -1]] = 0.0  # what fell out of the span
-    smooth = histogram[:, 1:-1] + 0.5 * (histogram[:, :-2] + histogram[:, 2:])
-    total = np.cumsum(smooth, axis=1)
-    around = (total[:, _AROUND:] - total[:, :-_AROUND]) / _AROUND
-    inner = smooth[:, _AROUND // 2 + 1 : _AROUND // 2 + 1 + around.shape[1]]
-    peaks = np.maximum(inner - around, 0.0)
-    return np.sum(peaks * peaks, axis=1)
+    peaks = cv2.filter2D(histogram.astype(np.float32), cv2.CV_32F, _PEAKS)[:, _MARGIN:-_MARGIN]
+    np.maximum(peaks, 0.0, out=peaks)
+    return np.einsum("hb,hb->h", peaks, peaks)
 
 
 def search(crossings: Crossings, prior: Shape | None) -> tuple[Shape, float]:
@@ -112,17 +108,15 @@ def search(crossings: Crossings, prior: Shape | None) -> tuple[Shape, float]:
     xy, votes = voters(crossings)
     if len(votes) < 10:
         return prior or Shape(), 0.0
-    best = prior or Shape()
-    believed = (best.heading, best.bend, best.spread)
-    sigma = _SIGMA_FOLLOW if prior else _SIGMA_ACQUIRE
+    shape = prior or Shape()
+    believed = best = np.array([shape.heading, shape.bend, shape.spread], np.float32)
+    sharpness = _FOLLOW_SHARPNESS if prior else _ACQUIRE_SHARPNESS
     support = 0.0
     for grid in (FOLLOW, REFINE) if prior else (ACQUIRE, REFINE):
-        hypotheses = grid.around(best)
-        scores = vote(xy, votes, hypotheses)
+        hypotheses = best + grid.steps
+        apart = (hypotheses - believed) * sharpness
         # Of equals take the one nearest to what was believed: straight and level without a belief.
-        distance = (hypotheses - believed) / sigma
-        scores *= np.exp(-0.25 * np.sum(distance * distance, axis=1))
-        pick = int(np.argmax(scores))
-        best = Shape(*(float(v) for v in hypotheses[pick]))
-        support = float(scores[pick])
-    return best, support
+        scores = vote(xy, votes, hypotheses) * np.exp(-0.25 * np.einsum("hi,hi->h", apart, apart))
+        pick = int(scores.argmax())
+        best, support = hypotheses[pick], float(scores[pick])
+    return Shape(*best.tolist()), support

@@ -20,8 +20,8 @@ _PRIOR_SIGMA = np.array([0.04, 1e-3, 4e-6, 4e-3])
 _BASE_SIGMA_M, _OWN_BASE_SIGMA_M = 0.5, 0.05
 _OWN_SIGMA = np.array([0.01, 1.5e-4, 3e-6])
 _CORRELATED = 9.0  # neighbouring slices see the same paint: so many count as one
-_ITERATIONS, _OWN_ITERATIONS = 4, 2
-_SLACK_M = 1.0  # how far the searched shape may be off where crossings are first sorted out
+_ITERATIONS, _OWN_ITERATIONS = 3, 2
+_SLACK_M = 0.4  # how far the searched shape may be off where crossings are first sorted out
 _CAUCHY = 2.0
 
 
@@ -91,29 +91,32 @@ def fit_family(crossings: Crossings, shape: Shape, base_m: np.ndarray) -> Family
     prior = np.array([shape.heading, shape.bend, shape.twist, shape.spread])
     common, base = prior.copy(), np.asarray(base_m, float).copy()
     x, y = crossings.xy_m.T
-    distance = np.abs(_residuals(x, y, common, base)).min(axis=0)
+    distance = np.abs(shape.base_m(crossings.xy_m) - base[:, None]).min(axis=0) * (1 + shape.spread * x)
     near = np.flatnonzero(distance < _CORRIDOR_M + _SLACK_M + 2 * crossings.sigma_m)
     x, y, sigma, trust = x[near], y[near], crossings.sigma_m[near], crossings.weight[near] / _CORRELATED
-    powers = np.stack([x, x * x, x**3], axis=-1)
-    corridor, index, boundaries = _CORRIDOR_M + 2 * sigma, np.arange(len(x)), np.arange(len(base))
-    held = np.r_[1 / _PRIOR_SIGMA**2, np.full(len(base), 1 / _BASE_SIGMA_M**2)]
-    information, member = np.zeros((len(held), len(held))), np.full(len(x), -1)
+    count, size = len(x), 4 + len(base)
+    design = np.empty((count, 4))
+    design[:, 0], design[:, 1], design[:, 2] = x, x * x, x * x * x
+    corridor, index, boundaries = _CORRIDOR_M + 2 * sigma, np.arange(count), np.arange(len(base))[:, None]
+    held = np.full(size, 1 / _BASE_SIGMA_M**2)
+    held[:4] = 1 / _PRIOR_SIGMA**2
+    information, gradient, member = np.empty((size, size)), np.empty(size), index
     for _ in range(_ITERATIONS):
-        rests = _residuals(x, y, common, base)
-        member = np.argmin(np.abs(rests), axis=0)
-        rest = rests[member, index]
-        member[np.abs(rest) >= corridor] = -1
         scale = 1 + common[3] * x
-        design = np.column_stack([powers, base[member] * x])
-        weight = _cauchy(rest, sigma) * trust
-        mine = (member == boundaries[:, None]) * (weight * scale)  # (K, N); a crossing of no boundary counts nowhere
-        weight = weight * (member >= 0)
-        cross = mine @ design
+        rests = (y - design[:, :3] @ common[:3]) - base[:, None] * scale
+        member = np.abs(rests).argmin(axis=0)
+        rest = rests.ravel()[member * count + index]
+        member[np.abs(rest) >= corridor] = -1
+        design[:, 3] = base[member] * x
+        weight = _cauchy(rest, sigma) * trust * (member >= 0)
+        mine = (member == boundaries) * (weight * scale)  # (K, N)
+        information[4:, :4] = mine @ design
+        information[:4, 4:] = information[4:, :4].T
         information[:4, :4] = design.T @ (design * weight[:, None])
-        information[4:, :4], information[:4, 4:] = cross, cross.T
-        information[4:, 4:] = np.diag(mine @ scale)
-        information.flat[:: len(held) + 1] += held
-        gradient = np.r_[design.T @ (weight * rest) + held[:4] * (prior - common), mine @ rest]
+        information[4:, 4:] = 0.0
+        information.flat[4 * size + 4 :: size + 1] = mine @ scale
+        information.flat[:: size + 1] += held
+        gradient[:4], gradient[4:] = (weight * rest) @ design + held[:4] * (prior - common), mine @ rest
         step = np.linalg.solve(information, gradient)
         common, base = common + step[:4], base + step[4:]
     shared = Shape(*(float(common[i]) for i in (0, 1, 3, 2)))
@@ -121,12 +124,6 @@ def fit_family(crossings: Crossings, shape: Shape, base_m: np.ndarray) -> Family
     all_member, all_rest = np.full(len(crossings), -1), np.full(len(crossings), np.nan)
     all_member[near], all_rest[near] = member, rest
     return FamilyFit(shared, coeff, covs, all_member, all_rest)
-
-
-def _residuals(x_m: np.ndarray, y_m: np.ndarray, common: np.ndarray, base_m: np.ndarray) -> np.ndarray:
-    """(K, N) lateral distances of points to the curves of a family: heading, bend, twist, spread; bases (K,)."""
-    straight = y_m - x_m * (common[0] + x_m * (common[1] + x_m * common[2]))
-    return straight - base_m[:, None] * (1 + common[3] * x_m)
 
 
 def _cauchy(rest_m: np.ndarray, sigma_m: np.ndarray) -> np.ndarray:

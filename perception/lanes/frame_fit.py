@@ -12,7 +12,7 @@ from perception.lanes.family import Shape, search
 from perception.lanes.fit import Candidates, FamilyFit, find_candidates, fit_family
 from perception.lanes.ridge import Crossings, Evidence, find_crossings, marking_evidence
 from perception.lanes.select import pick_lanes
-from perception.lanes.slices import HALF_WIDTH_M, STEP_M, SliceGrid
+from perception.lanes.slices import HALF_WIDTH_M, STEP_M, FreeRoad, SliceGrid
 
 _SPAN_M = 9.0
 _BASES = 24  # places across the span where it is worked out how much of a boundary can be seen
@@ -45,10 +45,10 @@ class FrameFit:
 
 @dataclass(frozen=True, eq=False)
 class FrameView:
-    """One picture along the slices of a grid; ``free`` (S L,) says, flat, where nothing covers the road."""
+    """One picture along the slices of a grid."""
 
     grid: SliceGrid
-    free: np.ndarray
+    free: FreeRoad
     evidence: Evidence
     crossings: Crossings
 
@@ -65,7 +65,7 @@ class FrameView:
         column = (middle[:, None] - (1 + shape.spread * x)[:, None] * base_m) * (1 / STEP_M) + 0.5
         inside = (column >= 0) & (column < width)
         column = np.clip(column, 0, width - 1).astype(np.int64)
-        return column, inside & self.free.view(bool)[np.arange(len(x))[:, None] * width + column]
+        return column, inside & self.free.at(np.arange(len(x))[:, None] * width + column)
 
 
 def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | None:
@@ -77,8 +77,8 @@ def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | No
     bases = ((np.arange(_BASES) + 0.5) / _BASES - 0.5) * 2 * _SPAN_M
     candidates = find_candidates(view.crossings, shape, measure, view.paths(shape, bases)[1])
     candidates = _encouraged(candidates, belief)
-    left, right, further_left, further_right = pick_lanes(candidates, belief.width_m)
-    picked = [k for k in (left, right, *further_left[:neighbours], *further_right[:neighbours]) if k is not None]
+    left, right, further_left, further_right = pick_lanes(candidates, belief.width_m, neighbours)
+    picked = [k for k in (left, right, *further_left, *further_right) if k is not None]
     if not picked:
         return None
     return _described(view, fit_family(view.crossings, shape, candidates.base_m[picked]))

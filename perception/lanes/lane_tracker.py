@@ -9,11 +9,11 @@ import numpy as np
 
 from geometry.camera import Camera
 from perception.enhance import dehaze, measure_visibility
-from perception.lanes.boundary_filter import BoundaryFilter
+from perception.lanes.boundary_filter import BoundaryFilter, Motion, fused
 from perception.lanes.family import Shape
 from perception.lanes.fit import Candidates
 from perception.lanes.frame_fit import Belief, FrameFit, FrameView, fit_frame
-from perception.lanes.select import pick_lanes
+from perception.lanes.select import pick_ego
 from perception.lanes.slices import SliceGrid
 from perception.lanes.status import lane_status
 from perception.types import CLASS_ID, Detections, Frame, LaneBoundary, LaneColour, LaneKind, Lanes
@@ -82,8 +82,9 @@ class LaneTracker:
         """Lanes of the frame; see ``perception.types.LaneModel``."""
         dt_s = 0.0 if self._t_s is None else max(frame.t_s - self._t_s, 0.0)
         self._t_s = frame.t_s
+        motion = Motion.of(dt_s, forward_m, yaw_rad)
         for boundary in self._boundaries:
-            boundary.predict(dt_s, forward_m, yaw_rad)
+            boundary.predict(motion)
         fitted = self._fit(self._cleared(frame), camera, _covering_boxes(detections))
         self._associate(fitted)
         self._choose_ego()
@@ -109,13 +110,19 @@ class LaneTracker:
 
     def _associate(self, fitted: FrameFit | None) -> None:
         free = list(range(len(fitted.coeff))) if fitted else []
+        seen: list[tuple[BoundaryFilter, int]] = []
         for boundary in sorted(self._boundaries, key=lambda b: -b.score):
             gaps = np.abs((fitted.coeff[free] - boundary.coeff) @ _MATCH_POWERS).mean(axis=1) if fitted else _NO_GAPS
-            if fitted and len(gaps) and gaps.min() < _MATCH_M:
-                k = free.pop(int(np.argmin(gaps)))
-                boundary.update(fitted.coeff[k], fitted.cov[k], fitted.looks[k])
+            if len(gaps) and gaps.min() < _MATCH_M:
+                seen.append((boundary, free.pop(int(gaps.argmin()))))
             else:
                 boundary.miss(1.0)
+        if fitted and seen:
+            state, cov = np.stack([b.coeff for b, _ in seen]), np.stack([b.cov for b, _ in seen])
+            rows = [k for _, k in seen]
+            new = fused(state, cov, fitted.coeff[rows], fitted.cov[rows])
+            for (boundary, k), coeff, spread in zip(seen, *new, strict=True):
+                boundary.update(coeff, spread, fitted.looks[k])
         self._shape = fitted.shape if fitted else None
         self._settled = bool(self._boundaries)
         if fitted:
@@ -133,7 +140,7 @@ class LaneTracker:
     def _choose_ego(self) -> None:
         base = np.array([b.coeff[0] for b in self._boundaries])
         score = np.array([b.score for b in self._boundaries])
-        left, right, _, _ = pick_lanes(Candidates(base, 0.3 * score, score), self._width_m)
+        left, right, _ = pick_ego(Candidates(base, 0.3 * score, score), self._width_m)
         self._left = None if left is None else self._boundaries[left]
         self._right = None if right is None else self._boundaries[right]
         if self._left and self._right:
@@ -167,11 +174,9 @@ class LaneTracker:
 
 def _public(boundary: BoundaryFilter | None) -> LaneBoundary:
     assert boundary is not None
-    kind = next(k for k in _KINDS if k == boundary.most(_KINDS))
-    colour = next(c for c in _COLOURS if c == boundary.most(_COLOURS))
-    return LaneBoundary(
-        boundary.coeff, boundary.cov, boundary.look.x_range_m, kind, float(np.clip(boundary.score, 0, 1)), colour
-    )
+    kind, colour = boundary.most(_KINDS), boundary.most(_COLOURS)
+    score = min(max(boundary.score, 0.0), 1.0)
+    return LaneBoundary(boundary.coeff, boundary.cov, boundary.look.x_range_m, kind, score, colour)
 
 
 def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
@@ -180,20 +185,20 @@ def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
     A pitch error makes the pair's slopes differ; what is taken at the vehicle's own path (y = 0 between them) is
     free of it.
     """
-    c, d = left.coeff, right.coeff
-    width = float(c[0] - d[0])
-    share = float(np.clip(-d[0] / width, 0.0, 1.0)) if width > 0.1 else 0.5
+    c, d = left.coeff.tolist(), right.coeff.tolist()
+    width = c[0] - d[0]
+    share = min(max(-d[0] / width, 0.0), 1.0) if width > 0.1 else 0.5
     slope = share * c[1] + (1 - share) * d[1]
-    weights = np.array([1 / left.cov[2, 2], 1 / right.cov[2, 2]])
-    bend = float(weights @ [c[2], d[2]] / weights.sum())
+    sure, sure_right = 1 / float(left.cov[2, 2]), 1 / float(right.cov[2, 2])
+    bend = (sure * c[2] + sure_right * d[2]) / (sure + sure_right)
     cosine = 1 / math.hypot(1.0, slope)
     return replace(
         lanes,
         width_m=width * cosine,
-        offset_m=float(-0.5 * (c[0] + d[0])) * cosine,
+        offset_m=-0.5 * (c[0] + d[0]) * cosine,
         heading_rad=-math.atan(slope),
         curvature_pm=2 * bend * cosine**3,
-        curvature_sigma_pm=2 / math.sqrt(weights.sum()),
+        curvature_sigma_pm=2 / math.sqrt(sure + sure_right),
     )
 
 

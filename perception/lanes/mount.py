@@ -20,7 +20,7 @@ from geometry.flow import mount_from_heading
 from perception.lanes.family import search
 from perception.lanes.fit import find_candidates, fit_family
 from perception.lanes.ridge import find_crossings, marking_evidence
-from perception.lanes.select import pick_lanes
+from perception.lanes.select import pick_ego
 from perception.lanes.slices import SliceGrid
 
 GENERIC_FOV_RAD = math.radians(60)  # usual dashcams see 50 to 80 degrees along the road side of their lens
@@ -115,7 +115,7 @@ def _ego_lane(picture: np.ndarray, camera: Camera) -> tuple[float, float, float]
     shape, _ = search(crossings, None)
     measure = np.sqrt(np.minimum(grid.x_m, 40.0))
     candidates = find_candidates(crossings, shape, measure, np.ones((len(grid.x_m), 1)))
-    left, right, _, _ = pick_lanes(candidates, None)
+    left, right, _ = pick_ego(candidates, None)
     if left is None or right is None:
         return None
     fit = fit_family(crossings, shape, candidates.base_m[[left, right]])

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from geometry.types import Rows
-from perception.lanes.slices import STEP_M, SliceGrid
+from perception.lanes.slices import STEP_M, FreeRoad, SliceGrid
 
 _LOG_OFFSET = 8.0  # grey levels: below that a camera's noise is larger than the signal
 _UNIT = 5000  # fixed point: the logarithm of the brightest pixel, 5.57, has room in 16 bits, which are twice as fast
@@ -37,6 +37,7 @@ _PAINT_SIGMA_M, _MARKER_SIGMA_M, _SIGMA_PX = 0.05, 0.08, 0.7
 _PAINT_SHARE = 0.5
 _HILL_M = 0.15  # sigma at 50 m of what the road's rise and fall, unknown here, adds
 _AROUND = (41, 15)  # columns (2.5 m) and slices that the unrest is taken over
+_THIN = 3
 _LOOK_SLICES = 4
 _UPRIGHT_WEIGHT = 0.2
 _MAX_IN_SLICE = 8  # crossings; a road has fewer boundaries in sight
@@ -100,21 +101,17 @@ def marking_evidence(view: np.ndarray, grid: SliceGrid) -> Evidence:
 
 def _two_sided(values: np.ndarray, grid: SliceGrid, reach_m: float) -> np.ndarray:
     """(S, L) how far values exceed the greater of those a reach to the left and to the right; 0 where they do not."""
-    out = np.zeros_like(values)
-    reach = np.rint(np.maximum(reach_m, _REACH_PX * grid.pixel_m) / STEP_M).astype(int)
-    reach += (reach - reach.min()) % 2  # every second width: fewer strips to work on
+    out = np.empty_like(values)
     width = values.shape[1]
-    for k in range(int(reach.min()), int(reach.max()) + 1, 2):
-        first, last = (int(np.searchsorted(-reach, -k, side=side)) for side in ("left", "right"))
+    for k, rows in grid.strips(reach_m, _REACH_PX):
         # On the flat array, which is contiguous: what runs over a slice's ends is taken back below.
-        flat, to = values[first:last].reshape(-1), out[first:last].reshape(-1)
-        if flat.size > 2 * k:
-            np.maximum(flat[: -2 * k], flat[2 * k :], out=to[k:-k])
-            np.subtract(flat[k:-k], to[k:-k], out=to[k:-k])
-            np.maximum(to, 0, out=to)
+        flat, to = values[rows].reshape(-1), out[rows].reshape(-1)
+        np.maximum(flat[: -2 * k], flat[2 * k :], out=to[k:-k])
+        np.subtract(flat[k:-k], to[k:-k], out=to[k:-k])
+        np.maximum(to, 0, out=to)
         margin = min(k, width)
-        out[first:last, :margin] = 0
-        out[first:last, width - margin :] = 0
+        out[rows, :margin] = 0
+        out[rows, width - margin :] = 0
     return out
 
 
@@ -130,16 +127,17 @@ def _run(values: np.ndarray, count: int, most: float) -> np.ndarray:
 
 def _in_unrest(values: np.ndarray, floor: float) -> np.ndarray:
     """(S, L) float32 values over the mean of what is usual around them: on vehicles and grass, much of everything."""
-    unrest = cv2.blur(cv2.min(values, int(_UNIT * 12 * floor)), _AROUND).astype(np.float32)
+    some = cv2.min(values[::_THIN], int(_UNIT * 12 * floor))  # it varies so slowly that every third slice will do
+    unrest = cv2.blur(some, (_AROUND[0], _AROUND[1] // _THIN)).astype(np.float32)
     unrest += _UNIT * floor
-    return np.divide(values, unrest, dtype=np.float32)
+    return np.divide(values, np.repeat(unrest, _THIN, axis=0)[: len(values)], dtype=np.float32)
 
 
-def find_crossings(evidence: Evidence, grid: SliceGrid, free: np.ndarray) -> Crossings:
+def find_crossings(evidence: Evidence, grid: SliceGrid, free: FreeRoad) -> Crossings:
     """The ridges' crests along each slice, the strongest few of each.
 
     Args:
-        free: (S L,) uint8, flat: where nothing covers the road (``SliceGrid.uncovered``).
+        free: where nothing covers the road.
     """
     response, width = evidence.strength.ravel(), evidence.strength.shape[1]
     crest = np.zeros(len(response), bool)
@@ -147,8 +145,9 @@ def find_crossings(evidence: Evidence, grid: SliceGrid, free: np.ndarray) -> Cro
     np.greater_equal(response[1:-1], response[:-2], out=inner)
     inner &= response[1:-1] > response[2:]
     inner &= response[1:-1] > _MIN_STRENGTH
-    crest &= free.view(bool)
+    crest &= free.visible
     at = np.flatnonzero(crest)
+    at = at[free.at(at)]
     row = at // width
     at, row = _strongest(at, row, response[at], len(grid.x_m))
     column, strength = at - row * width, response[at]

@@ -14,54 +14,54 @@ _MIN_EVIDENCE = 0.03
 _CENTRED_COST = 0.03  # per metre that the vehicle is off the lane's centre
 
 
-def pick_lanes(candidates: Candidates, width_m: float | None) -> tuple[int | None, int | None, list[int], list[int]]:
-    """Indices into the candidates: ego left, ego right, further ones to the left, further ones to the right.
+def pick_lanes(
+    candidates: Candidates, width_m: float | None, neighbours: int
+) -> tuple[int | None, int | None, list[int], list[int]]:
+    """Indices into the candidates: ego left, ego right, up to so many further ones to the left, and to the right."""
+    left, right, lane = pick_ego(candidates, width_m)
+    further_left = [] if left is None else _outwards(candidates, left, +1, lane, neighbours)
+    further_right = [] if right is None else _outwards(candidates, right, -1, lane, neighbours)
+    return left, right, further_left, further_right
 
-    The pair with the most evidence whose width is plausible; near ``width_m`` (lane width believed) where given.
+
+def pick_ego(candidates: Candidates, width_m: float | None) -> tuple[int | None, int | None, float]:
+    """Indices of the ego pair, and its lane width: the pair with the most evidence whose width is plausible.
+
+    The width is near ``width_m`` (what is believed) where given. With one side in sight: the strongest boundary within
+    a lane's reach.
     """
     base, evidence = candidates.base_m, candidates.evidence
     usual = USUAL_WIDTH_M if width_m is None else width_m
     good = evidence > _MIN_EVIDENCE
-    left, right = np.flatnonzero(good & (base > -_EGO_REACH_M)), np.flatnonzero(good & (base < _EGO_REACH_M))
-    if len(left) == 0 or len(right) == 0:
-        return _single(candidates, good)
-    width = base[left][:, None] - base[right][None, :]
-    middle = 0.5 * (base[left][:, None] + base[right][None, :])
-    cost = _WIDTH_COST * ((width - usual) / WIDTH_SIGMA_M) ** 2 * 0.5 + _CENTRED_COST * np.abs(middle)
-    total = np.sqrt(evidence[left])[:, None] + np.sqrt(evidence[right])[None, :] - cost
-    total[(width < MIN_WIDTH_M) | (width > MAX_WIDTH_M)] = -np.inf
-    if not np.isfinite(total).any():
-        return _single(candidates, good)
-    i, j = np.unravel_index(int(np.argmax(total)), total.shape)
-    ego_left, ego_right = int(left[i]), int(right[j])
-    lane = float(width[i, j])
-    further_left = _outwards(candidates, ego_left, +1, lane, good)
-    further_right = _outwards(candidates, ego_right, -1, lane, good)
-    return ego_left, ego_right, further_left, further_right
-
-
-def _single(candidates: Candidates, good: np.ndarray) -> tuple[int | None, int | None, list[int], list[int]]:
-    """Only one side is seen: the strongest boundary within a lane's reach."""
-    reach = good & (np.abs(candidates.base_m) < MAX_WIDTH_M)
+    left, right = (good & (base > -_EGO_REACH_M)).nonzero()[0], (good & (base < _EGO_REACH_M)).nonzero()[0]
+    if len(left) and len(right):
+        y, root = base[left][:, None], np.sqrt(evidence)
+        width = y - base[right]
+        off = (width - usual) / WIDTH_SIGMA_M
+        cost = 0.5 * _WIDTH_COST * off * off + 0.5 * _CENTRED_COST * np.abs(y + base[right])
+        total = root[left][:, None] + root[right] - cost
+        total[(width < MIN_WIDTH_M) | (width > MAX_WIDTH_M)] = -np.inf
+        best = int(total.argmax())
+        if np.isfinite(total.flat[best]):
+            i, j = divmod(best, len(right))
+            return int(left[i]), int(right[j]), float(width[i, j])
+    reach = good & (np.abs(base) < MAX_WIDTH_M)
     if not reach.any():
-        return None, None, [], []
-    best = int(np.argmax(np.where(reach, candidates.evidence, -1.0)))
-    if candidates.base_m[best] >= 0:
-        return best, None, _outwards(candidates, best, +1, USUAL_WIDTH_M, good), []
-    return None, best, [], _outwards(candidates, best, -1, USUAL_WIDTH_M, good)
+        return None, None, USUAL_WIDTH_M
+    best = int(np.where(reach, evidence, -1.0).argmax())
+    return (best, None, USUAL_WIDTH_M) if base[best] >= 0 else (None, best, USUAL_WIDTH_M)
 
 
-def _outwards(candidates: Candidates, start: int, side: int, lane_m: float, good: np.ndarray) -> list[int]:
+def _outwards(candidates: Candidates, start: int, side: int, lane_m: float, count: int) -> list[int]:
     """Boundaries one lane after the other, away from the ego lane."""
     found: list[int] = []
     at = start
-    for _ in range(2):
+    for _ in range(count):
         step = side * (candidates.base_m - candidates.base_m[at])
-        ok = good & (step > MIN_WIDTH_M) & (step < MAX_WIDTH_M)
+        ok = (candidates.evidence > _MIN_EVIDENCE) & (step > MIN_WIDTH_M) & (step < MAX_WIDTH_M)
         if not ok.any():
             break
-        cost = _WIDTH_COST * 0.5 * ((step - lane_m) / (1.3 * WIDTH_SIGMA_M)) ** 2
-        value = np.where(ok, np.sqrt(candidates.evidence) - cost, -np.inf)
-        at = int(np.argmax(value))
+        off = (step - lane_m) / (1.3 * WIDTH_SIGMA_M)
+        at = int(np.where(ok, np.sqrt(candidates.evidence) - 0.5 * _WIDTH_COST * off * off, -np.inf).argmax())
         found.append(at)
     return found

@@ -9,7 +9,9 @@ distance is known exactly. One remap undistorts, warps and slices in the same pa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -61,6 +63,20 @@ class Zone:
 
 
 @dataclass(frozen=True, eq=False)
+class FreeRoad:
+    """Where nothing covers the road: (S L,) ``visible`` and ``cell`` of a grid, and the free cells, None for all."""
+
+    visible: np.ndarray
+    cell: np.ndarray
+    free: np.ndarray | None
+
+    def at(self, index: np.ndarray) -> np.ndarray:
+        """bool, as the flat indices (...) given: in sight and uncovered."""
+        seen = self.visible[index]
+        return seen if self.free is None else seen & self.free[self.cell[index]]
+
+
+@dataclass(frozen=True, eq=False)
 class SliceGrid:
     """Where the slices of one camera lie.
 
@@ -81,6 +97,7 @@ class SliceGrid:
     visible: np.ndarray
     zones: tuple[Zone, ...]
     cell: np.ndarray
+    _strips: dict[tuple[float, float], tuple[tuple[int, slice], ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def build(cls, camera: Camera) -> SliceGrid | None:
@@ -100,7 +117,7 @@ class SliceGrid:
         zones = tuple(Zone.of(camera, px[rows], rows, width) for rows, width in halves if rows.stop > rows.start)
         return cls(camera, x_m, y_m, px, margin, zones, _cells(camera, px))
 
-    @property
+    @cached_property
     def pixel_m(self) -> np.ndarray:
         """(S,) width of a picture pixel on the road."""
         return self.x_m / self.camera.fx_px
@@ -121,18 +138,26 @@ class SliceGrid:
             zone.read(image, out[zone.rows])
         return out
 
-    def uncovered(self, boxes_px: np.ndarray) -> np.ndarray:
-        """(S L,) uint8, flat: 1 where a sample is visible and in none of the boxes (B, 4) left, top, right, bottom.
+    def uncovered(self, boxes_px: np.ndarray) -> FreeRoad:
+        """Where the road is in sight beside boxes (B, 4) left, top, right, bottom.
 
         To a cell of the coarse picture: a few pixels, less than detectors are exact to.
         """
-        if len(boxes_px) == 0:
-            return self.visible.view(np.uint8).ravel()
-        size = _coarse_size(self.camera)
-        free = np.ones((size[1], size[0]), np.uint8)
-        for left, top, right, bottom in np.rint(boxes_px / _CELL_PX).astype(int):
-            free[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 0
-        return self.visible.view(np.uint8).ravel() & free.ravel().take(self.cell.ravel())
+        width, height = _coarse_size(self.camera)
+        free = np.ones((height, width), bool)
+        for left, top, right, bottom in np.rint(boxes_px / _CELL_PX).astype(int).tolist():
+            free[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = False
+        return FreeRoad(self.visible.ravel(), self.cell.ravel(), free.ravel() if len(boxes_px) else None)
+
+    def strips(self, reach_m: float, least_px: float) -> tuple[tuple[int, slice], ...]:
+        """(columns, slices) each: what a reach of so many metres, or pixels where those are wider, stands for."""
+        key = (reach_m, least_px)
+        if key not in self._strips:
+            reach = np.rint(np.maximum(reach_m, least_px * self.pixel_m) / STEP_M).astype(int)
+            reach += (reach - reach.min()) % 2  # every second width: fewer strips to work on
+            edges = np.flatnonzero(np.diff(reach, prepend=-1, append=-1))
+            self._strips[key] = tuple((int(reach[i]), slice(int(i), int(j))) for i, j in pairwise(edges))
+        return self._strips[key]
 
     def road_from_grid(self, camera: Camera) -> np.ndarray:
         """(3, 3) homography from this grid's road plane to the road plane of another mount of the same lens."""

@@ -23,7 +23,8 @@ def lane_status(memory: list[tuple[float, float, float]], t_s: float, lanes: Lan
     seconds, offsets = np.array(memory).T[:2]
     if seconds[-1] - seconds[0] < 0.5 * _WINDOW_S or np.abs(np.diff(offsets)).max() > 1.0:
         return LaneStatus.KEEPING
-    speed = float(np.polyfit(seconds - seconds[0], offsets, 1)[0])
+    seconds = seconds - seconds.mean()
+    speed = float(seconds @ offsets / (seconds @ seconds))  # slope of the line through them
     if abs(speed) > _DRIFT_MPS and speed * lanes.offset_m > 0 and free_m < abs(speed) * _CROSSING_SOON_S:
         return LaneStatus.DRIFTING_LEFT if speed > 0 else LaneStatus.DRIFTING_RIGHT
     return LaneStatus.KEEPING
