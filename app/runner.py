@@ -89,8 +89,11 @@ def run_clip(
     """
     job = replace(job or Job(), on_progress=on_progress, should_stop=should_stop)
     info = probe(source)
-    recorded = None if job.detections is None else RecordedDetections(job.detections, info.size_px)
-    pipeline = build_pipeline(settings, info.size_px, detector=job.detector, load=recorded is None)
+    recorded = None if job.detections is None else RecordedDetections(job.detections, info, settings)
+    if recorded is None:
+        pipeline = build_pipeline(settings, info.size_px, detector=job.detector)
+    else:
+        settings, pipeline = recorded.settings, recorded.pipeline()
     return _Run(info, Path(out_dir), settings, pipeline, job, recorded).go()
 
 
@@ -147,8 +150,18 @@ class _Run:
     # -- stages: each is a generator that runs ahead of the next one in a thread of its own -------------------
 
     def _decoded(self) -> Iterator[tuple[Frame, dict[str, float]]]:
+        watch = Stopwatch()
+        for frame in self._frames():
+            watch.lap("decode")
+            yield frame, watch.ms
+            del frame  # its buffer is free when the last stage lets go of it
+            watch = Stopwatch()
+
+    def _frames(self) -> Iterator[Frame]:
+        if self.recorded is not None and self.recorded.kept and self.painter is None:
+            return self.recorded.frames()  # nobody looks at pictures
         clip = self.settings.clip
-        pictures = frames(
+        return frames(
             self.info,
             start_s=clip.start_s,
             end_s=clip.end_s,
@@ -157,12 +170,6 @@ class _Run:
             buffers=BufferPool(),
             report=self.report,
         )
-        watch = Stopwatch()
-        for frame in pictures:
-            watch.lap("decode")
-            yield frame, watch.ms
-            del frame  # its buffer is free when the last stage lets go of it
-            watch = Stopwatch()
 
     def _detected(self) -> Iterator[tuple[Frame, Detections, dict[str, float]]]:
         with closing(ahead(self._decoded(), name="decode")) as decoded:
@@ -259,7 +266,7 @@ class _Run:
             warnings=self.tally.warnings(),
             events=tuple(self.tally.events),
             nearest=self.tally.nearest,
-            notes=(*self.pipeline.notes, *self.report.notes()),
+            notes=(*self.pipeline.notes, *(self.recorded.notes if self.recorded else ()), *self.report.notes()),
             detector=self.detector,
             files={name: str(path) for name, path in files.items()},
         )

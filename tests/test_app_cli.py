@@ -144,6 +144,48 @@ def test_recorded_detections_give_the_same_results_as_the_network(
     assert load(tmp_path / "b").header.detector == load(tmp_path / "a").header.detector
 
 
+def test_pictures_are_looked_at_again_only_where_it_matters(
+    roadlens, clip: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("run", clip, "--camera", "kitti")
+    assert roadlens(*words, "--detector", model, "--detect-every", 2, "--out", tmp_path / "a", "--no-video")[0] == 0
+    again = (*words, "--detections", tmp_path / "a")
+    kept = "lanes, own motion and mount are those of the record"
+    code, said, _ = roadlens(*again, "--out", tmp_path / "drawn")
+    assert code == 0 and kept in said and probe(tmp_path / "drawn" / "annotated.mp4").frames == 24
+    monkeypatch.setattr("app.runner.frames", lambda *a, **k: pytest.fail("pictures were decoded"))
+    code, said, _ = roadlens(*again, "--no-video", "--out", tmp_path / "blind")
+    assert code == 0 and kept in said
+    monkeypatch.undo()
+    monkeypatch.setattr("app.replay.__version__", "another")
+    code, said, _ = roadlens(*again, "--no-video", "--out", tmp_path / "seen")
+    assert code == 0 and kept not in said
+    monkeypatch.undo()
+    for name in ("drawn", "blind", "seen"):
+        assert results_of(tmp_path / name) == results_of(tmp_path / "a"), name
+        assert load(tmp_path / name).header.settings["detector"]["every"] == 2, "as the detections were made"
+    code, said, _ = roadlens(*again, "--no-video", "--no-lanes", "--out", tmp_path / "no_lanes")
+    assert code == 0 and kept not in said
+    assert all(not result.lanes.boundaries for result in load(tmp_path / "no_lanes").results)
+
+
+def test_a_replay_takes_other_thresholds_of_events_and_nothing_that_needs_pictures(
+    roadlens, clip: Path, model: Path, tmp_path: Path
+) -> None:
+    assert (
+        roadlens("run", clip, "--camera", "kitti", "--no-video", "--detector", model, "--out", tmp_path / "a")[0] == 0
+    )
+    settings = tmp_path / "other.toml"
+    settings.write_text("[events]\nheadway_s = 1.7\n")
+    assert roadlens("replay", tmp_path / "a", "--out", tmp_path / "b", "--settings", settings)[0] == 0
+    before, after = load(tmp_path / "a"), load(tmp_path / "b")
+    assert after.header.settings == before.header.settings | {"events": after.header.settings["events"]}
+    assert after.header.settings["events"]["headway_s"] == 1.7
+    settings.write_text('[camera]\nprofile = "udacity"\n')
+    code, _, error = roadlens("replay", tmp_path / "a", "--out", tmp_path / "c", "--settings", settings)
+    assert code == 2 and "[camera]" in error and "--detections" in error and error.count("\n") == 1
+
+
 def test_a_record_of_other_frames_or_of_another_clip_is_told(roadlens, clip: Path, model: Path, tmp_path: Path) -> None:
     words = ("run", clip, "--no-video", "--detector", model)
     assert roadlens(*words, "--every", 2, "--out", tmp_path / "a")[0] == 0
