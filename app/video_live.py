@@ -26,10 +26,11 @@ class LatestFrame:
 
     Args:
         grab: called in the thread, again and again.
+        release: called in the thread when it ends: nothing may close a source that it still reads.
     """
 
-    def __init__(self, grab: Grab) -> None:
-        self._grab = grab
+    def __init__(self, grab: Grab, release: Callable[[], None] = lambda: None) -> None:
+        self._grab, self._release = grab, release
         self._news = threading.Condition()
         self._latest: tuple[int, float, Callable[[], np.ndarray | None]] | None = None
         self._ended = False
@@ -51,6 +52,7 @@ class LatestFrame:
                 index += 1
         except Exception as error:  # handed to the thread that asks for frames
             self._error = error
+        self._release()
         with self._news:
             self._ended = True
             self._news.notify()
@@ -74,9 +76,9 @@ class LatestFrame:
         return None if picture is None else (index, t_s, picture)
 
     def close(self) -> None:
-        """Ends the thread."""
+        """Ends the thread: at once, or when the source that it waits for says something or nothing for too long."""
         self._stop.set()
-        self._thread.join(timeout=2.0)
+        self._thread.join(timeout=0.5)
 
 
 def probe_camera(number: int) -> ClipInfo:
@@ -103,8 +105,10 @@ def _open_camera(number: int) -> Any:
 
 def latest_frames(info: ClipInfo, report: ReadReport) -> Iterator[Frame]:
     """Newest frames of a webcam or an address, as fast as they are asked for; skipped ones are counted."""
-    grab, close = _camera_grab(int(info.source), report) if info.kind == "camera" else _stream_grab(info.source, report)
-    reader = LatestFrame(grab)
+    grab, release = (
+        _camera_grab(int(info.source), report) if info.kind == "camera" else _stream_grab(info.source, report)
+    )
+    reader = LatestFrame(grab, release)
     previous = -1
     try:
         while (taken := reader.take()) is not None:
@@ -114,7 +118,6 @@ def latest_frames(info: ClipInfo, report: ReadReport) -> Iterator[Frame]:
             yield Frame(index, t_s, picture)
     finally:
         reader.close()
-        close()
 
 
 def _camera_grab(number: int, report: ReadReport) -> tuple[Grab, Callable[[], None]]:
