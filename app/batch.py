@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from app.batch_clip import ClipOutcome, do_clip, failed, is_done, summary_of
+from app.batch_clip import ClipOutcome, do_clip, failed, is_done, summary_of, tidy
 from app.batch_plan import ClipJob, key_of
 from app.config import Settings
 from app.pipeline import open_detector
@@ -76,6 +77,7 @@ def run_batch(
             on_event(event)
             if event.outcome is not None:
                 outcomes[event.job.name] = event.outcome
+    tidy(plan.out, outcomes)
     stopped = (ClipOutcome(job, "stopped", "not begun", {}) for job in plan.jobs if job.name not in outcomes)
     outcomes |= {outcome.job.name: outcome for outcome in stopped}
     return tuple(outcomes[job.name] for job in plan.jobs)
@@ -85,6 +87,8 @@ def prepare(plan: BatchPlan) -> str:
     """Checks what all clips need before the first is begun: the output folder and the detector, whose hash it gives."""
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
+        for left in plan.out.glob(".write-test-*"):  # of a process that was killed just here
+            left.unlink(missing_ok=True)
         probe = plan.out / f".write-test-{os.getpid()}"
         probe.touch()
         probe.unlink()
@@ -258,6 +262,7 @@ class _Order:
 
 def _work(pipe: Connection, order: _Order) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_end_with_parent, name="roadlens-parent", daemon=True).start()
     settings = Settings.checked(order.settings)
     limit_threads(order.threads)
     detector: Any = None
@@ -272,6 +277,14 @@ def _work(pipe: Connection, order: _Order) -> None:
             pipe.send(do_clip(job, Path(order.out), settings, detector, on_progress=_Teller(pipe).tell))
     except (EOFError, BrokenPipeError):
         return  # the parent is done with us, or gone
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the parent was killed: at once, no finally blocks, as if it had been killed, too."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def limit_threads(count: int) -> None:
@@ -297,7 +310,7 @@ def checked_detector(settings: Settings, sha256: str, threads: int) -> Any:
 
 
 class _Teller:
-    """Sends progress to the parent now and then; ends the process when nobody is there to listen."""
+    """Sends progress to the parent now and then."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
@@ -311,4 +324,4 @@ class _Teller:
         try:
             self._pipe.send(replace(progress))
         except OSError:
-            os._exit(1)  # the parent was killed: no finally blocks, as if we had been, too
+            os._exit(1)  # the parent gave us up: no failure of the clip

@@ -1,15 +1,19 @@
 """One clip of a batch: worked on in a folder of its own that gets its name when all is in it.
 
-out/NAME/            annotated.mp4 results.jsonl settings.toml summary.json done.json
-out/.partial/NAME/   the same while it is being written
-out/.failed/NAME.json   why the last try failed
+out/NAME/                 annotated.mp4 results.jsonl settings.toml summary.json done.json
+out/.partial/NAME.0a1b2c3d/   the same while it is being written; the mark is the try's own, so that a process that was
+                          given up, and lives on for a moment, cannot write into the folder of the next try
+out/.failed/NAME.json     why the last try failed
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,21 +80,25 @@ def do_clip(
 ) -> ClipOutcome:
     """Runs a clip into ``out/NAME``; faults of the clip become a failed outcome, with the reason.
 
-    Whatever an earlier try left half-written under this name is thrown away first.
+    Whatever an earlier try left half-written under this name is thrown away first. A clip that changes while it is
+    read fails: nobody could say of which clip the results are.
     """
-    work = out / PARTIAL / job.name
+    work = out / PARTIAL / f"{job.name}.{uuid.uuid4().hex[:8]}"
     try:
         settings = job.settings(base)
         key = key_of(job.clip, settings, detector.description.get("sha256", ""))
-        if work.exists():
-            shutil.rmtree(work)
-        work.mkdir(parents=True)
+        _sweep(out, [job.name])
+        _make(work)
         summary = run_clip(
             job.clip, work, settings, on_progress=on_progress, should_stop=should_stop, job=Job(detector=detector)
         )
         if summary.state == "stopped":
             shutil.rmtree(work, ignore_errors=True)
             return ClipOutcome(job, "stopped", "stopped by a person", {})
+        if key_of(job.clip, settings, detector.description.get("sha256", "")) != key:
+            raise InputError(
+                f"{job.clip}, or a file of its settings, changed while it was read; try it again when whole"
+            )
         write_whole(work / MARKER, json.dumps({"key": key}, indent=1, sort_keys=True) + "\n")
         _publish(work, out / job.name)
         (out / FAILED / f"{job.name}.json").unlink(missing_ok=True)
@@ -111,11 +119,35 @@ def failed(out: Path, job: ClipJob, reason: str) -> ClipOutcome:
     return ClipOutcome(job, "failed", reason, {})
 
 
+def tidy(out: Path, names: Iterable[str]) -> None:
+    """Removes what tries of these clips that were killed have left, and the folder for it where nobody works in it."""
+    _sweep(out, names)
+    with contextlib.suppress(OSError):
+        (out / PARTIAL).rmdir()
+
+
+def _sweep(out: Path, names: Iterable[str]) -> None:
+    wanted = set(names)
+    for left in (out / PARTIAL).glob("*"):
+        match = re.fullmatch(r"(.+)\.[0-9a-f]{8}(\.old)?", left.name)
+        if match is not None and match[1] in wanted:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _make(work: Path) -> None:
+    """A new folder; once more where another batch on the same folder just tidied it up."""
+    for last in (False, True):
+        try:
+            work.mkdir(parents=True)
+            return
+        except FileNotFoundError:
+            if last:
+                raise
+
+
 def _publish(work: Path, final: Path) -> None:
     """Gives the finished folder its final name; results of other settings that lie there make way first."""
     old = work.with_name(f"{work.name}.old")
-    if old.exists():
-        shutil.rmtree(old)
     if final.exists():
         final.rename(old)
     work.rename(final)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.batch import TRIES, BatchEvent, BatchPlan, OnEvent, checked_detector, divide, limit_threads, prepare
-from app.batch_clip import ClipOutcome, do_clip, failed
+from app.batch_clip import ClipOutcome, do_clip, failed, tidy
 from app.batch_plan import ClipJob
 from app.config import Settings
 from geometry.errors import InputError
@@ -55,6 +55,7 @@ def run_on_ray(
     finally:
         if own:
             ray.shutdown()
+    tidy(plan.out, outcomes)
     return tuple(outcomes.get(job.name, ClipOutcome(job, "stopped", "not begun", {})) for job in plan.jobs)
 
 

@@ -85,7 +85,7 @@ class VideoSettings(_Section):
 
     write: bool = True
     crf: Annotated[int, Field(ge=0, le=51)] = 23
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "veryfast"
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "superfast"
     birdseye: bool = True
     threads: Annotated[int, Field(ge=1, le=64)] = 2
 

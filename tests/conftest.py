@@ -1,6 +1,7 @@
 """Fixtures that many tests share."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,28 @@ def constant_onnx(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def one_car_model(constant_onnx: Callable[..., Path]) -> Path:
+    """A network that always sees one car in the middle of the picture."""
+    output = np.zeros((1, 84, 12 * 8 + 6 * 4 + 3 * 2), np.float32)
+    output[0, :4, 0] = 48, 40, 16, 12
+    output[0, 4 + 2, 0] = 0.9
+    return constant_onnx("one_car", {"output0": output})
+
+
+@pytest.fixture
+def noise_clip() -> Callable[..., Path]:
+    """Writes a small clip of noise about a grey level, 20 pictures a second: ``write(path, frames, level) -> path``."""
+    from app.video import VideoWriter
+
+    def write(path: Path, frames: int = 8, level: int = 80, size_px: tuple[int, int] = (192, 128)) -> Path:
+        rng = np.random.default_rng(level)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(path, size_px, Fraction(20)) as writer:
+            for number in range(frames):
+                writer.write(rng.integers(level, level + 20, (*size_px[::-1], 3), dtype=np.uint8), number / 20)
+        return path
+
+    return write

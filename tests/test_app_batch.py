@@ -2,60 +2,37 @@
 
 import json
 import os
-import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import cli
 from app.batch import BatchEvent, BatchPlan, run_batch
-from app.batch_clip import failures
 from app.batch_plan import ClipJob, collect, shard
 from app.config import Settings
 from app.record import load
-from app.video import VideoWriter, frames
 from geometry.errors import InputError
 
-SIZE = (192, 128)
 CELLS = 12 * 8 + 6 * 4 + 3 * 2
 GOOD = ("day", "night", "rain")
 
 
 @pytest.fixture
-def model(constant_onnx: Callable[..., Path]) -> Path:
-    """A network that always sees one car in the middle of the picture."""
-    output = np.zeros((1, 84, CELLS), np.float32)
-    output[0, :4, 0] = 48, 40, 16, 12
-    output[0, 4 + 2, 0] = 0.9
-    return constant_onnx("one_car", {"output0": output})
-
-
-def write_clip(path: Path, frames: int = 8, level: int = 80) -> Path:
-    rng = np.random.default_rng(level)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(path, SIZE, Fraction(20)) as writer:
-        for number in range(frames):
-            writer.write(rng.integers(level, level + 20, (SIZE[1], SIZE[0], 3), dtype=np.uint8), number / 20)
-    return path
+def model(one_car_model: Path) -> Path:
+    return one_car_model
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Path:
+def archive(tmp_path: Path, noise_clip: Callable[..., Path]) -> Path:
     """Three good clips."""
     for number, name in enumerate(GOOD):
-        write_clip(tmp_path / "archive" / f"{name}.mp4", level=60 + 30 * number)
+        noise_clip(tmp_path / "archive" / f"{name}.mp4", level=60 + 30 * number)
     return tmp_path / "archive"
 
 
@@ -130,19 +107,22 @@ def test_no_such_shard(text: str) -> None:
 # -- done, skipped, done again ----------------------------------------------------------------------------------------
 
 
-def test_what_is_done_is_skipped_and_what_changed_is_done_again(archive: Path, model: Path, tmp_path: Path) -> None:
+def test_what_is_done_is_skipped_and_what_changed_is_done_again(
+    archive: Path, model: Path, tmp_path: Path, noise_clip: Callable[..., Path]
+) -> None:
     out = tmp_path / "out"
     plan = BatchPlan(collect([str(archive)]), out, settings(model, video={"write": False}))
     assert set(states(run_batch(plan)).values()) == {"done"}
     assert len(load(out / "night").results) == 8
     assert set(states(run_batch(plan)).values()) == {"skipped"}
 
-    write_clip(archive / "night.mp4", level=130)  # another clip under the same name
+    noise_clip(archive / "night.mp4", level=130)  # another clip under the same name
     (out / "rain" / "done.json").unlink()  # as if the folder had come from somewhere else
-    (out / ".partial" / "rain").mkdir(parents=True)
-    (out / ".partial" / "rain" / "results.partial.jsonl").write_text("half")
+    for left in ("rain.0123abcd", "day.0123abcd.old", "rain.night.0123abcd"):  # of tries that were killed
+        (out / ".partial" / left).mkdir(parents=True)
+        (out / ".partial" / left / "results.partial.jsonl").write_text("half")
     assert states(run_batch(plan)) == {"day": "skipped", "night": "done", "rain": "done"}
-    assert not any((out / ".partial").iterdir())
+    assert [path.name for path in (out / ".partial").iterdir()] == ["rain.night.0123abcd"], "another clip's"
 
     other = BatchPlan(plan.jobs, out, settings(model, video={"write": False}, clip={"every": 2}))
     assert set(states(run_batch(other)).values()) == {"done"}
@@ -170,64 +150,10 @@ def test_another_model_or_camera_profile_is_another_result(
 # -- things that break ------------------------------------------------------------------------------------------------
 
 
-def break_eight_ways(archive: Path) -> dict[str, str]:
-    """Eight broken clips among the good ones: name -> part of the reason wanted."""
-    good = (archive / "day.mp4").read_bytes()
-    start = good.index(b"mdat")
-    (archive / "zero.mp4").touch()
-    (archive / "text.mp4").write_text("no video\n" * 99)
-    (archive / "no_index.mp4").write_bytes(good[:600])
-    (archive / "cut.mp4").write_bytes(good[: start + (len(good) - start) // 2])
-    (archive / "noise.mp4").write_bytes(random.Random(1).randbytes(4000))
-    (archive / "tiny.mp4").write_bytes(good[:16])
-    (archive / "dangling.mp4").symlink_to(archive / "nowhere.mp4")
-    with VideoWriter(archive / "stamp.mp4", (8, 8), Fraction(10)) as writer:
-        writer.write(np.zeros((8, 8, 3), np.uint8), 0.0)
-    return {
-        "zero": "empty",
-        "text": "cannot be opened",
-        "no_index": "no",
-        "cut": "breaks off",
-        "noise": "cannot be opened",
-        "tiny": "cannot be opened",
-        "dangling": "no such file",
-        "stamp": "8x8 pixels",
-    }
-
-
-def test_broken_clips_are_named_and_stop_no_other(
-    archive: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+def test_a_worker_that_is_killed_is_replaced_and_its_clip_done(
+    archive: Path, model: Path, tmp_path: Path, noise_clip: Callable[..., Path]
 ) -> None:
-    wanted = break_eight_ways(archive)
-    out = tmp_path / "out"
-    words = ["roadlens", "batch", str(archive), "--out", str(out), "--detector", str(model), "--no-video", "-j", "2"]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 1
-    said = capsys.readouterr().out
-    assert "3 done, 8 failed" in said
-    rows = {row["name"]: row for row in pq.read_table(out / "batch.parquet").to_pylist()}
-    assert {name for name, row in rows.items() if row["status"] == "done"} == set(GOOD)
-    for name, reason in wanted.items():
-        assert rows[name]["status"] == "failed" and reason in rows[name]["reason"], rows[name]
-    assert set(failures(out)) == set(wanted)
-    assert all(rows[name]["frames"] == 8 and rows[name]["clip_s"] == pytest.approx(0.35) for name in GOOD)
-    assert not any((out / ".partial").iterdir())
-
-    write_clip(archive / "text.mp4")
-    plan = BatchPlan(
-        tuple(job for job in collect([str(archive)]) if job.name in failures(out)),
-        out,
-        settings(model, video={"write": False}),
-    )
-    again = states(run_batch(plan))
-    assert again.pop("text") == "done" and set(again.values()) == {"failed"}
-    assert "text" not in failures(out)
-
-
-def test_a_worker_that_is_killed_is_replaced_and_its_clip_done(archive: Path, model: Path, tmp_path: Path) -> None:
-    write_clip(archive / "day.mp4", frames=150)
+    noise_clip(archive / "day.mp4", frames=150)
     killed = []
 
     def kill_once(event: BatchEvent) -> None:
@@ -300,51 +226,15 @@ def test_stopping_finishes_the_clip_and_begins_no_other(archive: Path, model: Pa
 
 # -- the same results, whatever happened ------------------------------------------------------------------------------
 
-_TIMINGS = re.compile(rb'"stage_ms": ?\{[^}]*\}|"(wall_s|fps)": ?[0-9.]+')
-
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Every file of every result folder but videos, timings aside."""
+    """Every file of every result folder, timings aside."""
+    timings = re.compile(rb'"stage_ms": ?\{[^}]*\}|"(wall_s|fps)": ?[0-9.]+')
     return {
-        str(path.relative_to(out)): _TIMINGS.sub(b"", path.read_bytes())
+        str(path.relative_to(out)): path.read_bytes() if path.suffix == ".mp4" else timings.sub(b"", path.read_bytes())
         for path in sorted(out.rglob("*"))
-        if path.is_file() and path.suffix not in (".parquet", ".mp4")
+        if path.is_file()
     }
-
-
-def assert_same_videos(one: Path, other: Path) -> None:
-    """The same pictures at the same times; x264 itself now and then writes equal pictures with other quantisers."""
-    videos = sorted(path.relative_to(one) for path in one.rglob("*.mp4"))
-    assert videos == sorted(path.relative_to(other) for path in other.rglob("*.mp4")) and videos
-    for name in videos:
-        for a, b in zip(frames(one / name), frames(other / name), strict=True):
-            assert a.t_s == b.t_s
-            assert np.abs(a.bgr.astype(int) - b.bgr).mean() < 3.0
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_and_resumed_it_is_byte_for_byte_the_same(
-    archive: Path, model: Path, tmp_path: Path
-) -> None:
-    for number in range(3):
-        write_clip(archive / f"more_{number}.mp4", frames=40, level=90 + number)
-
-    def start(out: Path) -> subprocess.Popen:
-        words = [sys.executable, "-m", "app.cli", "batch", str(archive), "--out", str(out), "--detector", str(model)]
-        return subprocess.Popen([*words, "-j", "2", "-q"], start_new_session=True)
-
-    assert start(tmp_path / "calm").wait(timeout=120) == 0
-    moments = random.Random(7)
-    out = tmp_path / "killed"
-    for _ in range(4):
-        process = start(out)
-        time.sleep(moments.uniform(1.5, 6.0))
-        os.killpg(process.pid, signal.SIGKILL) if moments.random() < 0.5 else process.kill()
-        process.wait(timeout=30)
-        time.sleep(0.3)
-    assert start(out).wait(timeout=120) == 0
-    assert contents(out) == contents(tmp_path / "calm")
-    assert_same_videos(out, tmp_path / "calm")
 
 
 def test_one_process_or_two_give_the_same(archive: Path, model: Path, tmp_path: Path) -> None:
@@ -352,6 +242,6 @@ def test_one_process_or_two_give_the_same(archive: Path, model: Path, tmp_path: 
         plan = BatchPlan(collect([str(archive)]), tmp_path / str(workers), settings(model), workers=workers)
         assert set(states(run_batch(plan)).values()) == {"done"}
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
-    assert_same_videos(tmp_path / "1", tmp_path / "2")
+    assert (tmp_path / "1" / "day" / "annotated.mp4").stat().st_size > 1000
     marker = json.loads((tmp_path / "1" / "day" / "done.json").read_text())
     assert {"roadlens", "format", "clip", "model_sha256", "settings", "files"} == set(marker["key"])

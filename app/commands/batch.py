@@ -93,6 +93,7 @@ def _run(console: Console, plan: BatchPlan, engine: str, address: str | None, sh
     from app.batch import run_batch
     from app.batch_summary import counts, failed_lines, table, write_parquet
     from app.signals import stop_on_signals
+    from geometry.errors import InputError
 
     def tell(text: str) -> None:
         console.print("[yellow]no further clip is begun; those begun are finished[/] (once more to give up at once)")
@@ -105,10 +106,15 @@ def _run(console: Console, plan: BatchPlan, engine: str, address: str | None, sh
         else:
             outcomes = run_batch(plan, on_event=progress.tell, should_stop=should_stop)
     path = plan.out / (f"batch-{shard.replace('/', '-of-')}.parquet" if shard else "batch.parquet")
-    write_parquet(outcomes, path)
     console.print(table(outcomes))
-    console.print(f"[bold]{counts(outcomes) or 'no clip to do'}[/]; one row a clip in {path}")
     states = {outcome.status for outcome in outcomes}
+    where = f"one row a clip in {path}"
+    try:
+        write_parquet(outcomes, path)
+    except InputError as error:  # a full disk must not hide what became of the clips
+        where = f"[red]{escape(str(error))}[/]"
+        states.add("failed")
+    console.print(f"[bold]{counts(outcomes) or 'no clip to do'}[/]; {where}")
     for line in failed_lines(outcomes):
         console.print(f"[red]failed[/] {escape(line)}")
     if "failed" in states:
