@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from perception.types import Detections
 
 LATENCY_PICTURES = 25
+_SIZED = ("vehicle", "car", "person", "traffic light", "traffic sign")
 
 
 def eval_detect(
@@ -135,25 +136,28 @@ def measure(
 
 
 def tables(reports: dict[str, ModelReport]) -> list[Table]:
-    """AP50 by class, and by size of vehicles and people: one line a model."""
+    """AP50 by class, and by size of what is most often asked about: one column a model, so that it fits a terminal."""
     from app.evaluation.detect import MEASURED, SIZES, VEHICLE
 
-    first = next(iter(reports.values())).scores
-    present = [name for name in (VEHICLE, *MEASURED[:-1]) if first.boxes[name]]
-    by_class = Table(title="AP at IoU 0.5 by class (boxes), one-thread latency of a whole detection")
-    for heading in ("model", "input", "ms", "mAP", *(f"{name} ({first.boxes[name]})" for name in present)):
-        by_class.add_column(heading, justify="left" if heading == "model" else "right")
-    by_size = Table(title="AP at IoU 0.5 by size in the picture: under 32x32, to 96x96, over")
-    sized = [name for name in present if name in (VEHICLE, "car", "person", "traffic light", "traffic sign")]
-    by_size.add_column("model")
-    for name in sized:
-        by_size.add_column(f"{name} S / M / L", justify="right")
-    for name, report in reports.items():
-        scores = report.scores
-        figures = [_text(scores.map), *(_text(scores.ap50[kind]) for kind in present)]
-        by_class.add_row(name, report.description["input_size"], f"{report.latency_ms_1t:.1f}", *figures)
-        cells = [" ".join(_text(scores.ap50_by_size[size][kind]) for size in SIZES[1:]) for kind in sized]
-        by_size.add_row(name, *cells)
+    boxes = next(iter(reports.values())).scores.boxes
+    present = [name for name in (VEHICLE, *MEASURED[:-1]) if boxes[name]]
+    by_class = Table(title="AP at IoU 0.5 by class (boxes); ms: a whole detection on one thread")
+    by_size = Table(
+        title=f"AP at IoU 0.5 by size in the picture: {SIZES[1]} (under 32x32) / {SIZES[2]} (to 96x96) / over"
+    )
+    for table in (by_class, by_size):
+        table.add_column("")
+        for name in reports:
+            table.add_column(name, justify="right", overflow="fold")
+    by_class.add_row("input", *(report.description["input_size"] for report in reports.values()))
+    by_class.add_row("ms", *(f"{report.latency_ms_1t:.1f}" for report in reports.values()))
+    by_class.add_row("mAP", *(_text(report.scores.map) for report in reports.values()))
+    for kind in present:
+        figures = (_text(report.scores.ap50[kind]) for report in reports.values())
+        by_class.add_row(f"{kind} ({boxes[kind]})", *figures)
+    for kind in (name for name in present if name in _SIZED):
+        cells = (" ".join(_text(r.scores.ap50_by_size[size][kind]) for size in SIZES[1:]) for r in reports.values())
+        by_size.add_row(kind, *cells)
     return [by_class, by_size]
 
 
