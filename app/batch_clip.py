@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 from app.batch_plan import ClipJob, key_of
 from app.config import Settings
-from app.runner import SUMMARY, Job, OnProgress, run_clip, write_whole
+from app.runner import SUMMARY, Job, OnProgress, ShouldStop, run_clip, write_whole
+from app.summary import RunSummary
 from geometry.errors import InputError
 from perception.types import ObjectDetector
 
@@ -76,28 +77,41 @@ def do_clip(
     detector: ObjectDetector,
     *,
     on_progress: OnProgress | None = None,
-    should_stop: Callable[[], bool] | None = None,
+    should_stop: ShouldStop | None = None,
 ) -> ClipOutcome:
-    """Runs a clip into ``out/NAME``; faults of the clip become a failed outcome, with the reason.
+    """Runs a clip into ``out/NAME``; faults of the clip become a failed outcome, with the reason."""
+
+    def make(work: Path, settings: Settings) -> RunSummary:
+        chosen = Job(detector=detector)
+        return run_clip(job.clip, work, settings, on_progress=on_progress, should_stop=should_stop, job=chosen)
+
+    return make_clip(job, out, base, detector.description.get("sha256", ""), make)
+
+
+def make_clip(
+    job: ClipJob, out: Path, base: Settings, sha256: str, make: Callable[[Path, Settings], RunSummary]
+) -> ClipOutcome:
+    """Has the files of a clip made in a folder of their own, which becomes ``out/NAME`` when all are there.
 
     Whatever an earlier try left half-written under this name is thrown away first. A clip that changes while it is
     read fails: nobody could say of which clip the results are.
+
+    Args:
+        sha256: of the detector's file.
+        make: writes the files of a run with these settings into the folder.
     """
     work = out / PARTIAL / f"{job.name}.{uuid.uuid4().hex[:8]}"
     try:
         settings = job.settings(base)
-        key = key_of(job.clip, settings, detector.description.get("sha256", ""))
+        key = key_of(job.clip, settings, sha256)
         _sweep(out, [job.name])
-        _make(work)
-        summary = run_clip(
-            job.clip, work, settings, on_progress=on_progress, should_stop=should_stop, job=Job(detector=detector)
-        )
-        if summary.state == "stopped":
+        _make_folder(work)
+        if make(work, settings).state == "stopped":
             shutil.rmtree(work, ignore_errors=True)
             return ClipOutcome(job, "stopped", "stopped by a person", {})
-        if key_of(job.clip, settings, detector.description.get("sha256", "")) != key:
+        if key_of(job.clip, settings, sha256) != key:
             raise InputError(
-                f"{job.clip}, or a file of its settings, changed while it was read; try it again when whole"
+                f"{job.clip} or a file of its settings changed while it was read; try again when it is whole"
             )
         write_whole(work / MARKER, json.dumps({"key": key}, indent=1, sort_keys=True) + "\n")
         _publish(work, out / job.name)
@@ -134,7 +148,7 @@ def _sweep(out: Path, names: Iterable[str]) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _make(work: Path) -> None:
+def _make_folder(work: Path) -> None:
     """A new folder; once more where another batch on the same folder just tidied it up."""
     for last in (False, True):
         try:

@@ -32,12 +32,18 @@ class _Section(BaseModel):
 
 
 class ClipSettings(_Section):
-    """Which frames: ``start_s <= t < end_s``, each ``every``-th; ``rate_hz`` for folders without time stamps."""
+    """Which frames: ``start_s <= t < end_s``, each ``every``-th; ``rate_hz`` for folders without time stamps.
+
+    ``lead_s``: so much before ``start_s`` is run, too, and left out of the results: tracks, lanes and own motion are
+    then known from the first frame on. ``split_s``: a batch runs longer clips in segments of this length (0: whole).
+    """
 
     start_s: Annotated[float, Field(ge=0)] = 0.0
     end_s: Annotated[float, Field(gt=0)] | None = None
     every: Annotated[int, Field(ge=1)] = 1
     rate_hz: Annotated[float, Field(gt=0, le=1000)] | None = None
+    lead_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+    split_s: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> ClipSettings:

@@ -163,7 +163,7 @@ class _Run:
         clip = self.settings.clip
         return frames(
             self.info,
-            start_s=clip.start_s,
+            start_s=max(0.0, clip.start_s - clip.lead_s),
             end_s=clip.end_s,
             every=clip.every,
             rate=None if clip.rate_hz is None else Fraction(clip.rate_hz).limit_denominator(1001),
@@ -203,6 +203,9 @@ class _Run:
         first_s: float | None = None
         with closing(ahead(self._drawn(), name="draw")) as drawn:
             for result, picture in drawn:
+                if result.t_s < self.settings.clip.start_s:
+                    del picture
+                    continue  # the lead-in
                 watch = Stopwatch(result.stage_ms)
                 first_s = result.t_s if first_s is None else first_s
                 if video is not None and picture is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from app.batch import BatchEvent, BatchPlan
+    from app.batch_split import Engine
 
 _SOME_FAILED = 1
 _INTERRUPTED = 130
@@ -33,6 +35,9 @@ def batch(
     no_video: Annotated[bool, typer.Option("--no-video", help="Records only.")] = False,
     end: Annotated[float | None, typer.Option(min=0, help="Last second of each clip.")] = None,
     every: Annotated[int | None, typer.Option(min=1, help="Use each n-th frame.")] = None,
+    split: Annotated[
+        float | None, typer.Option(min=1, help="Run clips of twice this many seconds in segments, and join them.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no table.")] = False,
 ) -> None:
@@ -51,7 +56,7 @@ def batch(
     settings = base.changed(
         camera={"profile": camera},
         detector={"file": detector},
-        clip={"end_s": end, "every": every},
+        clip={"end_s": end, "every": every, "split_s": split},
         video={"write": False if no_video else None},
     )
     found = collect(sources)
@@ -90,7 +95,7 @@ def _show_plan(console: Console, plan: BatchPlan) -> None:
 def _run(console: Console, plan: BatchPlan, engine: str, address: str | None, shard: str | None) -> int:
     from rich.markup import escape
 
-    from app.batch import run_batch
+    from app.batch_split import run_split
     from app.batch_summary import counts, failed_lines, table, write_parquet
     from app.signals import stop_on_signals
     from geometry.errors import InputError
@@ -99,12 +104,7 @@ def _run(console: Console, plan: BatchPlan, engine: str, address: str | None, sh
         console.print("[yellow]no further clip is begun; those begun are finished[/] (once more to give up at once)")
 
     with BatchProgress(console, len(plan.jobs)) as progress, stop_on_signals(tell) as should_stop:
-        if engine == "ray":
-            from app.batch_ray import run_on_ray
-
-            outcomes = run_on_ray(plan, address=address, on_event=progress.tell, should_stop=should_stop)
-        else:
-            outcomes = run_batch(plan, on_event=progress.tell, should_stop=should_stop)
+        outcomes = run_split(plan, _engine(engine, address), on_event=progress.tell, should_stop=should_stop)
     path = plan.out / (f"batch-{shard.replace('/', '-of-')}.parquet" if shard else "batch.parquet")
     console.print(table(outcomes))
     states = {outcome.status for outcome in outcomes}
@@ -120,6 +120,16 @@ def _run(console: Console, plan: BatchPlan, engine: str, address: str | None, sh
     if "failed" in states:
         console.print("try the failed ones again with --only-failed")
     return _INTERRUPTED if "stopped" in states else _SOME_FAILED if "failed" in states else 0
+
+
+def _engine(name: str, address: str | None) -> Engine:
+    if name == "ray":
+        from app.batch_ray import run_on_ray
+
+        return partial(run_on_ray, address=address)
+    from app.batch import run_batch
+
+    return run_batch
 
 
 class BatchProgress:
@@ -139,11 +149,15 @@ class BatchProgress:
             disable=console.quiet,
         )
         self._all = self._bars.add_task("[bold]clips", total=total, note="")
+        self._total = total
+        self._begun: set[str] = set()
         self._clips: dict[str, Any] = {}
 
     def tell(self, event: BatchEvent) -> None:
         """Shows a ``BatchEvent``."""
         name = event.job.name
+        self._begun.add(name)
+        self._bars.update(self._all, total=max(self._total, len(self._begun)))  # segments count, too
         if event.outcome is not None:
             self._bars.advance(self._all)
             task = self._clips.pop(name, None)
