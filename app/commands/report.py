@@ -1,4 +1,4 @@
-"""``roadlens report``: one HTML file about a run."""
+"""``roadlens report``: one HTML file about a run or a batch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ import typer
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a run, or of a batch.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File; else report.html in that folder.")] = None,
+    clips: Annotated[bool, typer.Option("--clips", help="Of a batch: a report in each clip's folder, too.")] = False,
 ) -> None:
-    """Write one HTML file: events with pictures, distances, speeds, lane offset."""
-    from app.run_report import write_report
+    """Write one HTML file: the player, the worst moments with pictures, plots over time, health. Of a batch: a table of
+    its clips. The clip is inside the file up to 18 MB, beside it where it is larger."""
+    from app.commands.progress import Counting
+    from app.report import clip_folders, write_report
 
-    typer.echo(str(write_report(run, out)))
+    if clips:
+        folders = clip_folders(folder)
+        with Counting("reports", len(folders)) as progress:
+            for done, one in enumerate(folders, 1):
+                write_report(one)
+                progress.update(done)
+    path = write_report(folder, out)
+    typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

@@ -22,23 +22,26 @@ def asset(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
 
 
-def player_html(run: Run, clip: str | Path) -> str:
+def player_html(run: Run, clip: str | Path, *, limit_bytes: int = EMBED_LIMIT_BYTES) -> str:
     """The player as a piece of HTML with everything in it: style, script, records and, if not too large, the clip.
 
     Args:
         clip: the plain clip, as ``browser_clip`` makes it. A larger one is linked by its name, to lie beside the file.
+        limit_bytes: the largest clip that is put into the page.
+
+    The script leaves the player's handle in ``globalThis.roadlensPlayer``, for other parts of the page to jump with.
     """
     path = Path(clip)
     source = path.name
-    if path.stat().st_size <= EMBED_LIMIT_BYTES:
+    if path.stat().st_size <= limit_bytes:
         source = "data:video/mp4;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
     data: dict[str, Any] = {**player_data(run), "src": source}
     script = asset("player.js").replace("export function mount", "function mount")
     return (
         f"<style>{asset('player.css')}</style>\n{asset('player.html')}\n"
         f'<script type="application/json" id="roadlens-data">{_in_script(data)}</script>\n'
-        f'<script type="module">{script}\n'
-        'mount(document, JSON.parse(document.getElementById("roadlens-data").textContent));</script>'
+        f'<script type="module">{script}\nconst roadlensData = document.getElementById("roadlens-data").textContent;\n'
+        "globalThis.roadlensPlayer = mount(document, JSON.parse(roadlensData));</script>"
     )
 
 
