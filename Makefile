@@ -7,7 +7,7 @@ CLIP ?= sample_videos/highway_cut_in.mp4
 OUT ?= out/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types e2e ui bench clean
+.PHONY: help demo test test-fast lint types e2e e2e-where-possible screenshots ui bench clean
 
 help:  ## what can be made
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -39,10 +39,23 @@ test: $(VENV)/dev.stamp  ## all tests
 test-fast: $(VENV)/dev.stamp  ## the tests that take under 10 s each
 	@$(BIN)/python -m pytest -m 'not slow and not e2e'
 
-e2e: $(VENV)/dev.stamp  ## the page in a real browser (installs chromium where it may)
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || { echo "roadlens: chromium is not here and cannot be installed by this user; on Debian: sudo apt-get install chromium"; exit 1; }
-	@$(PIP) playwright
+# chromium, installed where this user may; the last line says what to do where not.
+CHROMIUM := command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	{ [ "$$(id -u)" = 0 ] && command -v apt-get && apt-get update -qq && apt-get install -y -qq chromium; }
+NO_CHROMIUM := "chromium is not here and cannot be installed by this user; on Debian: sudo apt-get install chromium"
+
+e2e: $(VENV)/dev.stamp  ## the page in a real browser (installs chromium where it may); pictures in out/screenshots
+	@{ $(CHROMIUM); } >/dev/null 2>&1 || { echo "roadlens: "$(NO_CHROMIUM); exit 1; }
+	@$(PIP) --editable '.[live]' playwright
 	@$(BIN)/python -m pytest -m e2e
+
+e2e-where-possible:  ## as e2e; where chromium is missing and cannot be installed it says so and is content
+	@if { $(CHROMIUM); } >/dev/null 2>&1; then $(MAKE) --no-print-directory e2e; else echo "roadlens: no browser tests: "$(NO_CHROMIUM); fi
+
+screenshots: $(VENV)/dev.stamp  ## every place of the page in both themes and widths; the README's pictures too
+	@{ $(CHROMIUM); } >/dev/null 2>&1 || { echo "roadlens: "$(NO_CHROMIUM); exit 1; }
+	@$(PIP) --editable '.[live]' playwright
+	@ROADLENS_PICTURES=docs/pictures $(BIN)/python -m pytest tests/test_e2e_screenshots.py
 
 lint: $(VENV)/dev.stamp  ## ruff: style and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,34 +1,25 @@
-"""The page in a real browser: upload, run, play, jump to an event, download, reload while it works, cancel, a killed
-worker. Screenshots land in out/e2e. `make e2e` installs what this needs; without a browser the tests say so and skip.
+"""The page in a real browser: upload, run, play, jump to an event, download, reload while it works, share, cancel, a
+killed worker, the wizard, live sources. `make e2e` installs what this needs; without a browser the tests say so and
+skip.
 """
 
 import os
-import shutil
+import re
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from mjpeg_server import mjpeg_camera
+from page_server import Server, browser_path, browsing, render_clip, serving, wait
 
 from app.jobs.store import JobState, JobStore
-from geometry.camera import Camera
-from perception.synthetic import make_scene
+from app.record import load
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parents[1]
-PICTURES = ROOT / "out" / "e2e"
-BROWSER_OPTIONS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 FIND_VIDEO = """() => {
   const search = (root) => {
     for (const element of root.querySelectorAll('*')) {
@@ -42,140 +33,202 @@ FIND_VIDEO = """() => {
 }"""
 
 
-def wait(condition: Callable[[], Any], limit_s: float = 60.0) -> Any:
-    end = time.monotonic() + limit_s
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-    return value
-
-
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds of a rendered street, as a person would upload them."""
-    from fractions import Fraction
-
-    from app.video import VideoWriter
-
-    path = tmp_path_factory.mktemp("clip") / "my drive.mp4"
-    camera = Camera(640, 360, 560.0, 560.0, 319.5, 179.5, 1.4, 0.03)
-    with VideoWriter(path, (640, 360), Fraction(10)) as writer:
-        for frame, _ in make_scene("lead_braking", camera, seed=3, duration_s=6.0, fps=10).frames():
-            writer.write(frame.bgr, frame.t_s)
-    return path
+    return render_clip(tmp_path_factory.mktemp("clip") / "my drive.mp4")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> JobStore:
-    return JobStore(tmp_path_factory.mktemp("runs"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("page") / "runs") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def address(store: JobStore) -> Iterator[str]:
-    """A server of its own on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "ui", "--port", str(port), "--no-browser"],
-        env={**os.environ, "ROADLENS_RUNS": str(store.root)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=ROOT,
-        start_new_session=True,
-    )
-    url = f"http://127.0.0.1:{port}"
-    wait(lambda: answers(url))
-    yield url
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait(timeout=20)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url + "/_stcore/health", timeout=1) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def browser() -> Iterator[Any]:
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make e2e")
+    if browser_path() is None:
+        pytest.skip("no chromium here: make e2e installs it, or apt-get install chromium")
+    with browsing() as found:
+        yield found
 
 
 @pytest.fixture
-def page(address: str) -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make e2e")
-    browser_path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser_path is None:
-        pytest.skip("no chromium here: make e2e installs it, or apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=browser_path, args=BROWSER_OPTIONS)
-        tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.goto(address)
-        tab.get_by_role("button", name="Go").wait_for(timeout=60_000)
-        yield tab
-        browser.close()
+def store(server: Server) -> JobStore:
+    return JobStore(server.runs)
+
+
+@pytest.fixture
+def page(browser: Any, server: Server) -> Iterator[Any]:
+    """The first place, as a visitor who comes for the first time sees it."""
+    visit = browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"], base_url=server.url)
+    tab = visit.new_page()
+    tab.set_default_timeout(60_000)
+    tab.goto("/")
+    tab.get_by_role("button", name="Go").wait_for()
+    yield tab
+    visit.close()
+
+
+def choose(page: Any, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).first.click()
+    page.get_by_role("option", name=option, exact=True).click()
 
 
 def upload_and_go(page: Any, clip: Path) -> str:
     """Sends the clip, starts it; the run's id."""
-    page.locator("[data-testid=stSelectbox]").first.click()
-    page.get_by_role("option", name="my own clip").click()
+    choose(page, "Clip", "my own clip")
     page.locator("input[type=file]").set_input_files(str(clip))
     page.get_by_text(clip.name).wait_for()
     page.get_by_role("button", name="Go").click()
-    page.wait_for_url("**run=*", timeout=60_000)
+    return run_id(page)
+
+
+def run_id(page: Any) -> str:
+    page.wait_for_url("**run=*")
     return str(page.url.split("run=")[1].split("&")[0])
 
 
-def shot(page: Any, name: str) -> None:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=str(PICTURES / f"{name}.png"), full_page=True)
+def player(page: Any) -> Any:
+    """The player's video once it can be played."""
+    page.locator(".rl-video").wait_for()
+    video = page.evaluate_handle(FIND_VIDEO)
+    wait(lambda: video.evaluate("v => v.readyState") >= 2)
+    return video
 
 
-def test_from_upload_to_a_playing_result(page: Any, clip: Path, store: JobStore) -> None:
-    shot(page, "run")
+def saved(page: Any, name: str) -> bytes:
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile(re.escape(name))).click()
+    return Path(download.value.path()).read_bytes()
+
+
+def test_from_upload_to_a_playing_result(page: Any, clip: Path, store: JobStore, browser: Any) -> None:
     job_id = upload_and_go(page, clip)
     page.reload()  # in the middle of the run: it goes on, and the address finds it again
     wait(lambda: store.status(job_id).state.ended, 240)
     assert store.status(job_id).state is JobState.DONE, store.status(job_id).message
-    page.get_by_text("Downloads").wait_for(timeout=60_000)
-    video = page.evaluate_handle(FIND_VIDEO)
-    wait(lambda: video.evaluate("v => v.readyState") >= 2)
+    page.get_by_text("Downloads").wait_for()
+    video = player(page)
     video.evaluate("v => v.play()")
     wait(lambda: video.evaluate("v => v.currentTime") > 0.5)
     video.evaluate("v => v.pause()")
-    shot(page, "explore")
-    page.set_viewport_size({"width": 390, "height": 900})
-    shot(page, "explore_narrow")
-    page.set_viewport_size({"width": 1280, "height": 900})
-    with page.expect_download() as download:
-        page.get_by_role("button", name="results.jsonl").click()
-    lines = Path(download.value.path()).read_text().splitlines()
-    assert len(lines) == 61  # a header and sixty frames
+
+    events = [e for result in load(store.results(job_id)).results for e in result.events if e.phase == "start"]
+    assert events, "the lead vehicle brakes in this clip: something is warned of"
     marks = page.locator(".rl-timeline button")
-    if marks.count():
-        marks.first.click()
-        wait(lambda: video.evaluate("v => v.currentTime") > 0)
+    assert marks.count() == len(events)
+    marks.last.click()
+    wait(lambda: abs(video.evaluate("v => v.currentTime") - events[-1].t_s) < 0.2)
+    video.evaluate("v => { v.currentTime = 0 }")
+    page.locator("[data-testid=stDataFrame]").first.click(position={"x": 12, "y": 52})  # the box of the first row
+    wait(lambda: abs(video.evaluate("v => v.currentTime") - events[0].t_s) < 0.2)
+
+    assert len(saved(page, "results.jsonl").splitlines()) == 61  # a header and sixty frames
+    assert saved(page, "tracks.csv").startswith(b"frame,t_s,track_id,class")
+    assert saved(page, "clip.mp4") == (store.results(job_id) / "clip.mp4").read_bytes()
+    assert b"profile" in saved(page, "settings.toml")
+
+    other = browser.new_context().new_page()  # somebody else: sees the run by its link, and no list of it
+    other.goto(page.url)
+    other.get_by_text("Downloads").wait_for(timeout=60_000)
+    other.get_by_role("button", name="All my runs").click()
+    other.get_by_text("No runs yet").wait_for(timeout=60_000)
+    other.context.close()
+    page.get_by_role("button", name="All my runs").click()
+    page.get_by_text("my drive.mp4").wait_for()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_text("No runs yet").wait_for()
+    assert job_id not in store.ids() and list(store.uploads.glob("[0-9a-f]*")) == []
 
 
 def test_a_run_is_cancelled_and_says_so(page: Any, clip: Path, store: JobStore) -> None:
     job_id = upload_and_go(page, clip)
     page.get_by_role("button", name="Cancel").click()
     wait(lambda: store.status(job_id).state is JobState.CANCELLED, 30)
-    page.get_by_text("This run was cancelled").wait_for(timeout=20_000)
+    page.get_by_text("This run was cancelled").wait_for()
 
 
-def test_a_killed_worker_is_told_within_five_seconds(page: Any, clip: Path, store: JobStore) -> None:
+def test_a_killed_worker_is_told_within_five_seconds_and_others_go_on(page: Any, clip: Path, store: JobStore) -> None:
     job_id = upload_and_go(page, clip)
-    wait(lambda: store.status(job_id).frames_done > 0, 120)
+    wait(lambda: store.status(job_id).frames_done > 5, 120)
+    waits = store.create(store.spec(job_id))
     os.kill(store.status(job_id).pid, signal.SIGKILL)
     page.get_by_text("the worker was killed (SIGKILL)").wait_for(timeout=5_000)
-    shot(page, "failed")
+    player(page)  # what was done before the end is there, and named for what it is
+    page.get_by_role("link", name="results.partial.jsonl").wait_for()
+    wait(lambda: store.status(waits).state.ended, 240)
+    assert store.status(waits).state is JobState.DONE
 
 
 def test_a_text_named_mp4_is_refused(page: Any, tmp_path: Path) -> None:
-    text = tmp_path / "holiday.mp4"
+    text = tmp_path / "<b>holiday.mp4"
     text.write_text("dear diary")
-    page.locator("[data-testid=stSelectbox]").first.click()
-    page.get_by_role("option", name="my own clip").click()
+    choose(page, "Clip", "my own clip")
     page.locator("input[type=file]").set_input_files(str(text))
-    page.get_by_role("button", name="Go").click()
-    page.get_by_text("this file is no video by its content").wait_for(timeout=20_000)
+    page.get_by_text("this file is no video by its content").wait_for()
+    assert page.get_by_role("button", name="Go").is_disabled()
+
+
+def test_the_wizard_follows_the_dragged_horizon(page: Any, clip: Path, store: JobStore) -> None:
+    page.get_by_role("link", name="Calibrate").click()
+    page.get_by_role("heading", name="Calibrate your camera").wait_for()
+    choose(page, "Clip", "my own clip")
+    page.locator("input[type=file]").set_input_files(str(clip))
+    handle = page.locator(".rl-horizon circle")
+    handle.wait_for()
+    pitch = page.get_by_test_id("stMetric").filter(has_text="Pitch").get_by_test_id("stMetricValue")
+    wait(lambda: pitch.inner_text().endswith("°"))
+    before_deg = float(pitch.inner_text().rstrip("°"))
+    page.wait_for_timeout(1000)
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - 40, steps=5)
+    page.mouse.up()
+    wait(lambda: float(pitch.inner_text().rstrip("°")) > before_deg + 1.0)  # a higher horizon: the nose is lower
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the profile").click()
+    profile = Path(download.value.path()).read_text()
+    told = re.search(r"pitch_down_deg = ([-\d.]+)", profile)
+    assert told is not None and float(told[1]) == pytest.approx(float(pitch.inner_text().rstrip("°")), abs=0.01)
+
+
+def test_a_network_camera_is_followed_until_it_is_stopped(page: Any, store: JobStore) -> None:
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 255, (180, 320, 3), np.uint8) for _ in range(4)]
+    with mjpeg_camera(pictures) as address:
+        choose(page, "Clip", "a live camera or stream")
+        box = page.get_by_role("textbox", name="Address of the stream, or number of a webcam")
+        box.fill(address)
+        box.press("Enter")
+        wait(lambda: page.get_by_role("button", name="Go").is_enabled())
+        page.get_by_role("button", name="Go").click()
+        job_id = run_id(page)
+        picture = page.locator(".rl-live img")
+        wait(lambda: picture.evaluate("i => i.naturalWidth") > 320, 120)
+        seen = picture.get_attribute("src")
+        wait(lambda: picture.get_attribute("src") != seen)
+        delay = page.get_by_test_id("stMetric").filter(has_text="Delay").get_by_test_id("stMetricValue")
+        wait(lambda: delay.inner_text().endswith(" s"))
+        page.get_by_role("button", name="Stop").click()
+        wait(lambda: store.status(job_id).state is JobState.DONE, 30)
+    player(page)
+    page.get_by_text("stopped", exact=True).wait_for()
+
+
+def test_the_browsers_own_camera_is_answered(page: Any) -> None:
+    pytest.importorskip("streamlit_webrtc", reason="the extra live is not installed: pip install 'roadlens[live]'")
+    choose(page, "Clip", "this browser's camera")
+    frame = page.frame_locator("iframe[title*=webrtc]")
+    frame.get_by_role("button", name=re.compile("start", re.IGNORECASE)).click()
+    video = frame.locator("video")
+    video.wait_for()
+    wait(lambda: video.evaluate("v => v.videoWidth"), 120)
+    began_s = video.evaluate("v => v.currentTime")
+    wait(lambda: video.evaluate("v => v.currentTime") > began_s + 0.5)
+    wait(lambda: video.evaluate("v => v.videoWidth / v.videoHeight") > 1.5, 120)  # the road from above is beside it
+    frame.get_by_role("button", name=re.compile("stop", re.IGNORECASE)).click()
+    frame.get_by_role("button", name=re.compile("start", re.IGNORECASE)).wait_for()

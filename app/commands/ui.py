@@ -57,6 +57,7 @@ def server_options(address: str, port: int, *, no_browser: bool) -> dict[str, An
         "browser.gatherUsageStats": False,
         "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
+        "client.showErrorLinks": False,
         "theme.chartCategoricalColors": _SERIES,
         "theme.paddingTop": "2rem",
     }

@@ -18,6 +18,7 @@ export function mount(root, data, onFollow = () => {}) {
   const host = root.querySelector(".roadlens-player");
   const video = $("video"), overlay = $("overlay"), birdseye = $("birdseye"), seek = $("seek");
   const times = data.frames.map((frame) => frame.t);
+  video.style.aspectRatio = `${data.size[0]} / ${data.size[1]}`; // the place is kept while the clip is on its way
   const state = { index: 0, followed: 0, hovered: 0, hidden: new Set(), off: new Set(START_OFF), alive: true };
   const cleanUps = [];
   const on = (target, event, call) => {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -54,7 +55,18 @@ def build() -> Any:
             Route("/uploads", partial(_take_upload, store), methods=["PUT"]),
         ],
         middleware=[Middleware(VisitorCookie)],
+        on_script_error=_tell,
     )
+
+
+def _tell(error: Exception) -> bool:
+    """What nobody foresaw: the details to the log, a plain word to the visitor."""
+    traceback.print_exception(error)
+    st.error(
+        "Something went wrong on this page. Your runs go on; reload the page. The server's log has the details.",
+        icon=":material/error:",
+    )
+    return True
 
 
 @asynccontextmanager

@@ -33,10 +33,10 @@ def show_webcam(profile: str, options: dict[str, Any]) -> None:
         st.error(str(error), icon=":material/error:")
         return
     if st.session_state.get("webcam_for") != settings:
-        st.session_state["webcam_for"], st.session_state["webcam"] = settings, Webcam(settings)
-    webcam: Webcam = st.session_state["webcam"]
+        st.session_state["webcam_for"], st.session_state["webcam_run"] = settings, Webcam(settings)
+    webcam: Webcam = st.session_state["webcam_run"]
     webrtc_streamer(
-        key="webcam",
+        key="browser_camera",  # its own state lies under this name
         video_frame_callback=webcam.on_frame,  # is given the newest picture only
         media_stream_constraints={"video": {"width": {"ideal": 640}, "facingMode": "environment"}, "audio": False},
         rtc_configuration={"iceServers": []},  # straight from browser to server: nobody else is asked
