@@ -16,7 +16,7 @@ _DRIFT = np.array([0.35, 0.05, 8e-4, 1.2e-5])
 _UNKNOWN_MOTION = np.array([3.0, 3.0, 2.0, 1.0])  # the drift is so much larger where the vehicle's motion is not known
 _VARIANCE_PER_S, _UNKNOWN_VARIANCE_PER_S = np.diag(_DRIFT**2), np.diag((_UNKNOWN_MOTION * _DRIFT) ** 2)
 Word = TypeVar("Word", bound=str)
-_LOOK_GAIN = 0.35  # of a new frame's score
+_LOOK_GAIN, _DOUBT_GAIN = 0.35, 0.6  # of a new frame's score where it is better, and where it is worse
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,8 @@ class BoundaryFilter:
         self.coeff, self.cov = coeff, cov
         self.seen_s += self.unseen_s
         self.unseen_s = 0.0
-        self.score += _LOOK_GAIN * (look.score - self.score)
+        better = look.score > self.score
+        self.score += (_LOOK_GAIN if better else _DOUBT_GAIN) * (look.score - self.score)
         self.votes = {word: 0.9 * count for word, count in self.votes.items()}
         for word in (look.kind, look.colour):
             self.votes[word] = self.votes.get(word, 0.0) + 1.0

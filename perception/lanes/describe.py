@@ -13,6 +13,10 @@ from perception.types import LaneColour, LaneKind
 # Cells of a metre; farther away the gaps of a dashed line are one picture row.
 _KIND_NEAR_M, _KIND_FAR_M, _CELLS = 4.0, 34.0, 30
 _MIN_CELLS = 8
+_BANDS = np.array([0, 5, 14])  # first cells of the bands 4 to 9, 9 to 18 and 18 to 34 m: a dash in each, or its gap
+_MIN_BAND_CELLS, _MIN_BAND_SHARE = 3, 0.15
+_MIN_HIT_CELLS = 4  # of metres with paint in sight: about one dash
+_SHORT_SHARE = 0.4  # of its score: not believed
 _STRONG = 0.3  # weight of crossings that tell kind and colour
 _SOLID_SHARE, _DASHED_SHARE = 0.8, 0.12  # of the cells seen; the paint of dashed lines is 0.25 to 0.5 of their period
 _DOUBLE_M = (0.12, 0.45)  # between the middles of a double line's halves
@@ -49,6 +53,7 @@ def describe(crossings: Crossings, fit: FamilyFit, seen: np.ndarray, x_m: np.nda
     far, each = np.nonzero(seen)
     visible = _cells(x_m[far], each, count)
     shares = (hit & visible).sum(axis=1) / np.maximum(visible.sum(axis=1), 1)
+    trust = _coverage(hit, visible)
     measure = np.sqrt(np.minimum(x_m, 40.0))
     evidence = np.bincount(member * slices + row, weight**2, count * slices).reshape(count, slices)
     mean = (np.minimum(evidence, 1.0) @ measure) / np.maximum(measure @ seen, 0.25 * measure.sum())
@@ -68,7 +73,9 @@ def describe(crossings: Crossings, fit: FamilyFit, seen: np.ndarray, x_m: np.nda
         if len(tints) >= 5:
             colour = "yellow" if median(tints) > _YELLOW else "white"
         along = x[own]
-        looks.append(Look(kind, colour, (float(along.min()), float(along.max())), _score(float(mean[k]))))
+        looks.append(
+            Look(kind, colour, (float(along.min()), float(along.max())), float(trust[k]) * _score(float(mean[k])))
+        )
     return looks
 
 
@@ -77,6 +84,20 @@ def _cells(x_m: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:
     inside = (x_m >= _KIND_NEAR_M) & (x_m < _KIND_FAR_M)
     index = of[inside] * _CELLS + (x_m[inside] - _KIND_NEAR_M).astype(int)
     return np.bincount(index, minlength=count * _CELLS).reshape(count, _CELLS) > 0
+
+
+def _coverage(hit: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """(K,) 1 for boundaries with paint in more than one of the bands in sight; less with it in one alone, or little.
+
+    A line goes on. What is there only near the vehicle ends (the last metres before a junction); what is there only far
+    ahead is the far side of a junction, or a house front.
+    """
+    cells = np.add.reduceat(visible, _BANDS, axis=1, dtype=int)
+    seen = cells >= _MIN_BAND_CELLS
+    found = np.add.reduceat(hit & visible, _BANDS, axis=1, dtype=int) > _MIN_BAND_SHARE * cells
+    alone = (seen.sum(axis=1) >= 2) & ((found & seen).sum(axis=1) < 2)
+    short = (hit & visible).sum(axis=1) < _MIN_HIT_CELLS
+    return np.where(alone | short, _SHORT_SHARE, 1.0)
 
 
 def _score(evidence: float) -> float:

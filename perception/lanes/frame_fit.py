@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,8 @@ _COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
 _MIN_CROSSINGS = 10
 _BELIEF_SIGMA_M, _BELIEF_EVIDENCE = 0.25, 0.1  # what a boundary already followed adds to candidates near it
 _TINT_LIMIT = 0.2  # red-to-blue logarithm: asphalt against concrete is under 0.1, against grass or earth 0.3 to 0.8
+_NEIGHBOUR_SIGMA_M = 0.7  # by which the widths of neighbouring lanes differ
+_ODD_SHARE = 0.5  # of its score one keeps at any width: seen, but not believed
 _NOT_ROAD_SHARE = 0.3  # of its score a boundary keeps when what lies before it does not look like the road
 
 
@@ -91,13 +94,31 @@ def _described(view: FrameView, fit: FamilyFit) -> FrameFit:
     column, seen = view.paths(fit.shape, paths)
     looks = describe(view.crossings, fit, seen[:, : len(base)], view.grid.x_m)
     tints = road_tints(view.evidence, column[:, len(base) :], seen[:, len(base) :])
-    told = []
+    told: list[Look | None] = []
     for look, tint in zip(looks, tints[:-1], strict=True):
         if look is not None and abs(tint - tints[-1]) > _TINT_LIMIT:
             look = replace(look, score=_NOT_ROAD_SHARE * look.score)
         told.append(look)
+    told = _plausible(base, told)
     keep = [k for k, look in enumerate(told) if look is not None]
     return FrameFit(fit.coeff[keep], fit.cov[keep], tuple(look for look in told if look is not None), fit.shape)
+
+
+def _plausible(base_m: np.ndarray, looks: list[Look | None]) -> list[Look | None]:
+    """Less belief in neighbours that are not a lane's width away: kerbs, hard shoulders, gutters.
+
+    ``base_m`` and looks come as they were picked: the ego pair, or one of it, and then the neighbours.
+    """
+    if len(base_m) < 3 or base_m[0] <= base_m[1]:
+        return looks
+    lane = base_m[0] - base_m[1]
+    told = list(looks)
+    for k in range(2, len(base_m)):
+        look = told[k]
+        off = (float(np.abs(base_m[:2] - base_m[k]).min()) - lane) / _NEIGHBOUR_SIGMA_M
+        if look is not None:
+            told[k] = replace(look, score=look.score * max(math.exp(-0.5 * off * off), _ODD_SHARE))
+    return told
 
 
 def _before(base_m: np.ndarray, k: int) -> float:

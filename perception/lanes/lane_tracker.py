@@ -16,7 +16,7 @@ from perception.lanes.frame_fit import Belief, FrameFit, FrameView, fit_frame
 from perception.lanes.select import pick_ego
 from perception.lanes.slices import SliceGrid
 from perception.lanes.status import lane_status
-from perception.types import CLASS_ID, Detections, Frame, LaneBoundary, LaneColour, LaneKind, Lanes
+from perception.types import BELIEVED_SCORE, CLASS_ID, Detections, Frame, LaneBoundary, LaneColour, LaneKind, Lanes
 
 _COVERING = np.array(
     [CLASS_ID[name] for name in ("car", "truck", "bus", "train", "person", "rider", "bicycle", "motorcycle")]
@@ -31,6 +31,7 @@ _DUPLICATE_M = 0.6
 _WIDTH_GAIN = 0.05
 _NEWCOMER_SHARE = 0.55  # of its score a boundary starts with beside others that are followed already
 _APART_M = 2.0  # nearer to each other there is no lane between two boundaries
+_NO_LANE_SCORE = 0.45
 _LOOK_AGAIN_S = 0.5
 _KINDS: tuple[LaneKind, ...] = ("solid", "dashed", "double", "unknown")
 _COLOURS: tuple[LaneColour, ...] = ("white", "yellow", "unknown")
@@ -154,7 +155,10 @@ class LaneTracker:
         told = [b for b in self._boundaries if b.score >= self.config.min_score]
         left = _public(self._left) if self._left in told else None
         right = _public(self._right) if self._right in told else None
-        others = tuple(_public(b) for b in self._further(told))
+        # Beside a lane that is not believed itself there is none to believe: house fronts, pavements.
+        known = max((b.score for b in (left, right) if b is not None), default=0.0)
+        most = 1.0 if known >= BELIEVED_SCORE else _NO_LANE_SCORE
+        others = tuple(_public(b, most) for b in self._further(told))
         lanes = Lanes(left, right, others)
         if left is None or right is None:
             self._status_memory.clear()
@@ -172,10 +176,10 @@ class LaneTracker:
         return sorted(further, key=lambda b: -b.coeff[0])
 
 
-def _public(boundary: BoundaryFilter | None) -> LaneBoundary:
+def _public(boundary: BoundaryFilter | None, most: float = 1.0) -> LaneBoundary:
     assert boundary is not None
     kind, colour = boundary.most(_KINDS), boundary.most(_COLOURS)
-    score = min(max(boundary.score, 0.0), 1.0)
+    score = min(max(boundary.score, 0.0), most)
     return LaneBoundary(boundary.coeff, boundary.cov, boundary.look.x_range_m, kind, score, colour)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from geometry.camera import Camera
 
-HALF_WIDTH_M = 12.0  # a lane is at most 3.75 m by most standards: this shows three to each side
+HALF_WIDTH_M = 9.6  # a lane is at most 3.75 m by most standards: this shows two to each side
 STEP_M = 0.06  # markings are 0.10 to 0.30 m wide: two samples across the narrowest
 NEAR_M, FAR_M = 3.0, 90.0
 _ROWS = 260  # slices of a full grid: about every second row of a 720-row picture
