@@ -6,6 +6,7 @@ Exit codes: 0 all done; 1 part of the work failed (named in the output); 2 the i
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 
@@ -25,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "batch": "app.commands.batch:batch",
     "replay": "app.commands.replay:replay",
     "report": "app.commands.report:report",
+    "mine": "app.commands.mine:mine",
     "ui": "app.commands.ui:ui",
     "bench": "app.commands.bench:bench",
     "calibrate chessboard": "app.commands.calibrate_chessboard:calibrate_chessboard",
@@ -65,8 +67,12 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say which choices were made, such as the device."),
 ) -> None:
     """Options of every command."""
+    if verbose:
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("roadlens").setLevel(logging.INFO)
 
 
 def _register() -> None:

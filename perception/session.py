@@ -7,6 +7,7 @@ the fix; ``auto`` takes what there is and says so in ``notice``.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,8 @@ class OnnxSession:
                 raise InputError(f"device {device} did not start, onnxruntime offers {self.provider}: {_GPU_FIX}")
             self.notice = f"{_ONNX_PROVIDERS[wanted][0]} did not start, so {self.provider} runs"
         elif kind == "auto" and wanted == "cpu":
-            self.notice = "no CUDA in this onnxruntime, so CPUExecutionProvider runs"
+            # no surprise, and the provider is on every screen: only for who asks
+            logging.getLogger("roadlens").info("no CUDA in this onnxruntime, so CPUExecutionProvider runs")
         self.inputs = _specs(self._session.get_inputs())
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self._names = [output.name for output in self._session.get_outputs()]
