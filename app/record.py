@@ -17,7 +17,9 @@ from app.record_json import FORMAT, Header, frame_line, header_line, read_frame,
 from app.types import FrameResult
 from geometry.errors import InputError
 
-__all__ = ["FORMAT", "Header", "RecordWriter", "Recording", "Run", "count", "find", "load", "read", "stream"]
+__all__ = [
+    "FORMAT", "Header", "RecordWriter", "Recording", "Run", "clip_path", "count", "find", "load", "read", "stream",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,3 +161,9 @@ def count(path: str | Path) -> int:
     with find(path).open("rb") as file:
         breaks = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     return max(0, breaks - 1)
+
+
+def clip_path(recording: Recording) -> Path | None:
+    """The clip that a record was made of, or the page's copy of it in the run's folder; None where neither is there."""
+    places = (str(recording.header.clip.get("source") or ""), str(recording.folder / "clip.mp4"))
+    return next((Path(place) for place in places if place and Path(place).exists()), None)

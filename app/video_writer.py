@@ -22,6 +22,23 @@ KEY_FRAME_EVERY_S = 2.0  # what a player can jump to
 _REPEATABLE = {"x264-params": "mbtree=0"}
 
 
+def name_colours(context: Any) -> None:
+    """Says in an encoder's stream which colours ``picture_420`` makes."""
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
+    context.color_range = _LIMITED_RANGE
+
+
+def picture_420(bgr: np.ndarray) -> Any:
+    """FFmpeg's 4:2:0 picture of an (H, W, 3) blue-green-red one; odd sizes are padded to even by repeating the edge."""
+    import av
+
+    height, width = bgr.shape[:2]
+    if height % 2 or width % 2:
+        bgr = cv2.copyMakeBorder(bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24")
+    return picture.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, threads=1)
+
+
 class VideoWriter(PartialFile):
     """Writes (H, W, 3) blue-green-red pictures with their times into an .mp4 (H.264, yuv420p, +faststart).
 
@@ -71,8 +88,7 @@ class VideoWriter(PartialFile):
         context = stream.codec_context
         context.time_base = TIME_BASE
         context.gop_size = max(1, round(KEY_FRAME_EVERY_S * rate))
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED_RANGE
+        name_colours(context)
         self._stream = stream
 
     def write(self, bgr: np.ndarray, t_s: float) -> None:
@@ -81,10 +97,7 @@ class VideoWriter(PartialFile):
 
         if bgr.shape != (self._height, self._width, 3):
             raise ValueError(f"picture has shape {bgr.shape}, must be ({self._height}, {self._width}, 3)")
-        if self._height % 2 or self._width % 2:
-            bgr = cv2.copyMakeBorder(bgr, 0, self._height % 2, 0, self._width % 2, cv2.BORDER_REPLICATE)
-        picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, threads=1)
+        picture = picture_420(bgr)
         picture.pts = self._last_pts = max(self._last_pts + 1, round(t_s / TIME_BASE))
         picture.time_base = TIME_BASE
         try:

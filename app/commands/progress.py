@@ -5,6 +5,30 @@ from __future__ import annotations
 from typing import Self
 
 
+class Steps:
+    """Several bars, one after the other, told by name how far they are."""
+
+    def __init__(self) -> None:
+        self._bar: Counting | None = None
+        self._what = ""
+
+    def update(self, what: str, done: int, total: int) -> None:
+        """How much of what is done."""
+        if what != self._what:
+            self.__exit__()
+            self._what, self._bar = what, Counting(what, total).__enter__()
+        if self._bar is not None:
+            self._bar.update(done)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__()
+            self._bar = None
+
+
 class Counting:
     """Shows ``done/total`` on the error output while it is a terminal; a context manager."""
 

@@ -15,13 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
-from app.player.clip import CLIP
-from app.record import Recording
+from app.record import Recording, clip_path
 from app.video import frames, probe
-from app.video_writer import KEY_FRAME_EVERY_S, TIME_BASE
+from app.video_writer import KEY_FRAME_EVERY_S, TIME_BASE, name_colours, picture_420
 
 _SLACK_S = 1e-5  # the times of a record are rounded to microseconds, those of an MP4 to 11 of them
 _CRF, _PRESET, _THREADS = 23, "veryfast", 2  # as the annotated video by default
@@ -55,8 +51,8 @@ class ClipVideo:
 
 def clip_of(recording: Recording) -> ClipVideo | None:
     """The pictures of a record: the clip it was made of, or the page's copy of it in the run's folder; None without."""
-    places = (Path(str(recording.header.clip.get("source", ""))), recording.folder / CLIP)
-    return next((ClipVideo(path) for path in places if path.is_file()), None)
+    path = clip_path(recording)
+    return None if path is None or not path.is_file() else ClipVideo(path)
 
 
 class Pictures:
@@ -120,7 +116,9 @@ def _encoded(path: Path, first_s: float) -> Iterator[Sample]:
     info = probe(path)
     encoder = _encoder(info.size_px, info.rate)
     for frame in frames(info, start_s=first_s):
-        yield from _samples(encoder.encode(_picture(frame.bgr, frame.t_s)))
+        picture = picture_420(frame.bgr)
+        picture.pts, picture.time_base = round(frame.t_s / TIME_BASE), TIME_BASE
+        yield from _samples(encoder.encode(picture))
     yield from _samples(encoder.encode(None))
 
 
@@ -134,17 +132,8 @@ def _encoder(size_px: tuple[int, int], rate: Fraction) -> Any:
     encoder.framerate = rate.limit_denominator(100_000)
     encoder.gop_size = max(1, round(KEY_FRAME_EVERY_S * rate))
     encoder.options = {"crf": str(_CRF), "preset": _PRESET, "threads": str(_THREADS), "bf": "0"}
+    name_colours(encoder)
     return encoder
-
-
-def _picture(bgr: np.ndarray, t_s: float) -> Any:
-    import av
-
-    if bgr.shape[0] % 2 or bgr.shape[1] % 2:
-        bgr = cv2.copyMakeBorder(bgr, 0, bgr.shape[0] % 2, 0, bgr.shape[1] % 2, cv2.BORDER_REPLICATE)
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(bgr), format="bgr24").reformat(format="yuv420p")
-    picture.pts, picture.time_base = round(t_s / TIME_BASE), TIME_BASE
-    return picture
 
 
 def _samples(packets: Iterable[Any]) -> Iterator[Sample]:
