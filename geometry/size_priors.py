@@ -39,7 +39,7 @@ class BodyKind:
 
 
 _CAR = BodyKind(0.90, (1.49, 1.63, 3.90), (0.08, 0.07, 0.15))
-_VAN = BodyKind(0.10, (2.05, 1.85, 4.70), (0.10, 0.07, 0.15))
+_VAN = BodyKind(0.10, (2.20, 1.90, 5.00), (0.13, 0.07, 0.15))
 
 SIZE_PRIORS: dict[str, tuple[BodyKind, ...]] = {
     "car": (_CAR, _VAN),

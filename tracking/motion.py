@@ -42,8 +42,9 @@ from tracking.box_model import (
 )
 from tracking.collision import time_to_collision
 from tracking.motion_config import MotionConfig
+from tracking.own_road import OwnRoad
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
-from tracking.size import apply_priors, wide_prior
+from tracking.size import Joined, apply_priors, wide_prior
 from tracking.types import EgoMotion
 
 __all__ = ["MetricFilter", "MetricState", "MotionConfig", "time_to_collision"]
@@ -54,7 +55,9 @@ _NEAREST_M, _FARTHEST_M = 0.5, 400.0
 _SHRINK = math.log(0.3)  # to less than a third in one step: it passes the camera
 _BESIDE = 5.0  # y/x: 79 degrees from straight ahead
 _ANYWHERE = 1.0  # variance of log x
-_CLIPPED_MEAN = 0.516  # of min(z^2, 1) for a standard normal z
+_IMPOSSIBLE = 3.5  # sigmas from every kind's height
+_MEMORY = 6
+_UNKNOWNS = SHARED + _MEMORY
 _LOG_RANGE = (math.log(_NEAREST_M), math.log(_FARTHEST_M))
 
 
@@ -78,16 +81,17 @@ class MetricFilter:
 
     def __init__(self, config: MotionConfig | None = None) -> None:
         self.config = config = config or MotionConfig()
-        self._rows = RowsGiven(np.empty((0, STATES)), np.empty((0, STATES, STATES)), np.empty((0, STATES, SHARED)))
+        self._rows = RowsGiven(np.empty((0, STATES)), np.empty((0, STATES, STATES)), np.empty((0, STATES, _UNKNOWNS)))
         self._log_yaw = np.empty((0, len(YAWS_RAD)))
         self._class_id = np.empty(0, np.int64)
         self._known = np.empty(0, bool)
-        self._bob = np.empty(0)
+        self._seen = np.empty(0, bool)
+        self._road = OwnRoad(config)
+        self._answer: Joined | None = None
         spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
-        self._shared = Shared(np.zeros(SHARED), np.diag(spread**2))
+        self._shared = Shared(np.zeros(_UNKNOWNS), np.diag(np.concatenate([spread**2, np.ones(_MEMORY)])))
         self._ego = EgoMotion()
         self._last_speed_mps = math.nan
-        self._rough2 = config.rough_first**2
         self._dt_s = 0.0
         aligned = np.exp(-0.5 * (YAWS_RAD / config.aligned_rad) ** 2)
         spacing = _bin_widths()
@@ -108,18 +112,48 @@ class MetricFilter:
         self._dt_s = dt_s
         if dt_s <= 0:
             return
+        self._learn_roads(dt_s)
         config = self.config
         decay = np.exp(-dt_s / np.array([config.mount_s, config.road_pitch_s, config.mount_s]))
-        road_rad = config.road_pitch_rad * math.sqrt(self._rough2)
-        spread = np.array([config.mount_pitch_rad, road_rad, config.camera_height_rel])
+        spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
         drift = spread**2 * (1 - decay**2)
-        self._shared, rows = predict_shared(self._shared, self._rows, decay, drift)
+        self._shared, rows = predict_shared(self._shared, self._rows, decay, drift, _MEMORY)
         mean, F = move(rows.mean, self._step(dt_s))
         self._rows = predict_rows(rows, mean, *self._drift(F, rows.mean, dt_s))
         self._lose(mean[:, LOG_X] - rows.mean[:, LOG_X])
         forget = min(1.0, dt_s / config.yaw_s)
         yaw = (1 - forget) * np.exp(self._log_yaw) + forget * self._yaw_prior
         self._log_yaw = np.log(yaw)
+
+    def _learn_roads(self, dt_s: float) -> None:
+        """From what was believed of the road under the objects of the last frame."""
+        joined = self._joined()
+        if joined is not None:
+            fresh = self._seen[self._known]
+            square = joined.mean[fresh, ROAD] ** 2 + joined.cov[fresh, ROAD, ROAD]
+            known = np.flatnonzero(self._known)
+            self._road.learn(known[fresh], self._rows, square, dt_s)
+            self._begin_anew(known, joined.mean[:, LOG_H])
+        self._seen[:] = False
+        self._answer = None
+
+    def _begin_anew(self, rows: np.ndarray, log_height: np.ndarray) -> None:
+        """Forget all of the rows whose believed height no body of their class has: linearised at a wrong place, as by
+        the first glimpse of a car that overtakes, a row can be sure of nonsense and would keep to it."""
+        priors = size_priors(self._class_id[rows])
+        apart = np.abs(log_height[:, None] - priors.log_hwl[..., 0]) / priors.spread[..., 0]
+        wrong = rows[apart.min(axis=1) > _IMPOSSIBLE]
+        if not len(wrong):
+            return
+        self._clear(wrong)
+        self._known[wrong] = False
+        wide = wide_prior(size_priors(self._class_id[wrong]))
+        sizes = range(LOG_H, LOG_L + 1)
+        self._rows.mean[wrong, LOG_H : LOG_L + 1] = wide.mean
+        self._rows.cov[wrong, LOG_H : LOG_L + 1, :] = self._rows.cov[wrong, :, LOG_H : LOG_L + 1] = 0.0
+        self._rows.cov[wrong[:, None], sizes, sizes] = wide.sigma**2
+        self._rows.gain[wrong, LOG_H : LOG_L + 1] = 0.0
+        self._log_yaw[wrong] = np.log(self._yaw_prior)
 
     def _lose(self, grown: np.ndarray) -> None:
         """Forget the place, not the size, of rows that nobody sees and that pass the camera or may be anywhere."""
@@ -156,13 +190,9 @@ class MetricFilter:
             Q[:, rate, rate] = power[:, axis] * dt_s
         keep = math.exp(-dt_s / config.own_road_s)
         F[:, ROAD] *= keep
-        Q[:, ROAD, ROAD] = self._road_variance(mean[:, LOG_X]) * (1 - keep**2)
+        Q[:, ROAD, ROAD] = self._road.variance(slice(None), mean[:, LOG_X]) * (1 - keep**2)
         Q[:, LOG_W, LOG_W] = config.width_drift_rel**2 * dt_s
         return F, Q
-
-    def _road_variance(self, log_x: np.ndarray) -> np.ndarray:
-        """Of the slope by which the road under an object departs: grade, and camber or kerb seen from x metres."""
-        return self._rough2 * self.config.own_road_rad**2 + (self.config.own_road_m * np.exp(-log_x)) ** 2
 
     # -- objects ----------------------------------------------------------------------------------------------
 
@@ -178,12 +208,13 @@ class MetricFilter:
         sigma = np.ones((count, STATES))
         sigma[:, LOG_H : LOG_L + 1] = wide.sigma
         cov[:, range(STATES), range(STATES)] = sigma**2
-        born = RowsGiven(mean, cov, np.zeros((count, STATES, SHARED)))
+        born = RowsGiven(mean, cov, np.zeros((count, STATES, _UNKNOWNS)))
         self._rows = RowsGiven(*(np.concatenate(pair) for pair in zip(_parts(self._rows), _parts(born), strict=True)))
         self._log_yaw = np.concatenate([self._log_yaw, np.tile(np.log(self._yaw_prior), (count, 1))])
         self._class_id = np.concatenate([self._class_id, ids])
         self._known = np.concatenate([self._known, np.zeros(count, bool)])
-        self._bob = np.concatenate([self._bob, np.full(count, np.nan)])
+        self._seen = np.concatenate([self._seen, np.zeros(count, bool)])
+        self._road.append(ids)
         self.update(np.arange(len(self) - count, len(self)), ranges, xyxy_px, ids, camera, t_s)
 
     def update(
@@ -208,6 +239,8 @@ class MetricFilter:
             if new.any():
                 self._place(rows[new], BoxSlopes(seen.slope[new], seen.sigma[new], seen.seen[new]), camera)
             self._measure(rows, seen, camera)
+            self._seen[rows] = True
+            self._answer = None
 
     def _place(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
         """Diffuse places of rows seen for the first time, about where their size puts them."""
@@ -224,7 +257,8 @@ class MetricFilter:
         self._clear(rows)
         mean[rows, LOG_X], mean[rows, BEARING] = np.log(x_m), y_m / x_m
         cov[rows, LOG_X, LOG_X] = 0.5**2
-        cov[rows, ROAD, ROAD] = self._road_variance(mean[rows, LOG_X])
+        self._road.forget(rows)
+        cov[rows, ROAD, ROAD] = self._road.variance(rows, mean[rows, LOG_X])
         cov[rows, BEARING, BEARING] = (2.0 / x_m) ** 2
         cov[rows, RATE_X, RATE_X] = (self.config.speed_mps[0] / x_m) ** 2
         cov[rows, RATE_Y, RATE_Y] = (self.config.speed_mps[1] / x_m) ** 2
@@ -241,7 +275,6 @@ class MetricFilter:
         expected = edges(part.mean, self._shared.mean, camera.height_m, np.exp(now), side)
         measured = self._measured(expected, part.mean, seen, size_priors(self._class_id[rows]).grounded)
         wide = np.maximum(surprise(self._shared, part, measured) / self.config.gate, 1.0)
-        self._feel(rows, expected, measured, seen)
         measured = Measured(measured.residual, measured.H, measured.D, measured.R * wide[:, None, None])
         before = self._shared.mean
         self._shared, part = update(self._shared, part, measured)
@@ -249,26 +282,6 @@ class MetricFilter:
         self._log_yaw[rows] = log_yaw
         for whole, new in zip(_parts(self._rows), _parts(part), strict=True):
             whole[rows] = new
-
-    def _feel(self, rows: np.ndarray, expected: Edges, measured: Measured, seen: BoxSlopes) -> None:
-        """How rough the road is, from how much boxes bob up and down from frame to frame beyond their own motion."""
-        config, dt_s = self.config, self._dt_s
-        tilt = self._rows.mean[rows, ROAD] + self._shared.mean[PITCH_MOUNT] + self._shared.mean[PITCH_ROAD]
-        whole = seen.seen[:, TOP] & seen.seen[:, BOTTOM]
-        bob = np.where(whole, 0.5 * (measured.residual[:, TOP] + measured.residual[:, BOTTOM]) + tilt, np.nan)
-        step = bob - self._bob[rows]
-        self._bob[:] = np.nan
-        self._bob[rows] = bob
-        again = np.isfinite(step)
-        if dt_s <= 0 or not again.any():
-            return
-        noise = config.rough_noise**2 * 0.5 * (seen.sigma[again, TOP] ** 2 + seen.sigma[again, BOTTOM] ** 2)
-        usual = config.own_road_rad**2 * (1 - math.exp(-2 * dt_s / config.own_road_s))
-        usual += config.road_pitch_rad**2 * (1 - math.exp(-2 * dt_s / config.road_pitch_s))
-        scale = step[again] ** 2 / (self._rough2 / config.rough_gain**2 * usual + noise)
-        excess = float(np.minimum(scale, 1.0).mean()) / _CLIPPED_MEAN - 1.0
-        low, high = config.rough_limits
-        self._rough2 = min(max(self._rough2 * math.exp(config.rough_rate * dt_s * excess), low**2), high**2)
 
     def _turn(self, part: RowsGiven, side: Sides, seen: BoxSlopes) -> np.ndarray:
         """Heading by the box's width at each heading against the width seen."""
@@ -292,7 +305,12 @@ class MetricFilter:
         bump = self.config.noise.road_m * np.exp(-mean[:, LOG_X])
         R[:, 1::2, 1::2] += np.where(grounded, bump, _UNSEEN)[:, None, None] ** 2
         residual = np.where(seen.seen, seen.slope - expected.slope, 0.0)
-        return Measured(residual, expected.by_state, expected.by_shared, R)
+        return Measured(
+            residual,
+            expected.by_state,
+            np.concatenate([expected.by_shared, np.zeros((len(mean), 4, _MEMORY))], axis=2),
+            R,
+        )
 
     def keep(self, mask: np.ndarray) -> None:
         """Drop the rows where mask is False; what their sizes told of the road plane stays."""
@@ -303,19 +321,28 @@ class MetricFilter:
             self._shared = apply_priors(self._shared, part, size_priors(self._class_id[gone]), LOG_H).shared
             self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
         self._rows = RowsGiven(*(a[mask] for a in _parts(self._rows)))
-        for name in ("_log_yaw", "_known", "_bob", "_class_id"):
+        for name in ("_log_yaw", "_known", "_seen", "_class_id"):
             setattr(self, name, getattr(self, name)[mask])
+        self._road.keep(mask)
+        self._answer = None
 
     # -- answers ----------------------------------------------------------------------------------------------
+
+    def _joined(self) -> Joined | None:
+        """The known rows with the mixtures of body kinds in place; None where nothing is known."""
+        known = self._known
+        if self._answer is None and known.any():
+            part = RowsGiven(*(a[known] for a in _parts(self._rows)))
+            self._answer = apply_priors(self._shared, part, size_priors(self._class_id[known]), LOG_H)
+        return self._answer
 
     def state(self) -> MetricState:
         """All rows as of now."""
         mean, cov = np.zeros((len(self), STATES)), np.zeros((len(self), STATES, STATES))
         mean[:, LOG_H : LOG_L + 1] = size_priors(self._class_id).moments()[0]
         known = self._known
-        if known.any():
-            part = RowsGiven(*(a[known] for a in _parts(self._rows)))
-            joined = apply_priors(self._shared, part, size_priors(self._class_id[known]), LOG_H)
+        joined = self._joined()
+        if joined is not None:
             mean[known], cov[known] = joined.mean, joined.cov
             self.pitch_rad = joined.shared.mean[PITCH_MOUNT] + joined.shared.mean[PITCH_ROAD]
         xy, v, metric = _metres(mean, cov)

@@ -30,9 +30,10 @@ class MotionConfig:
         yaw_temper, yaw_now: weight of a frame's evidence on heading, to keep and for the frame itself; turned_noise:
             how much more than white the error is that an unknown heading makes; yaw_s: how long headings last.
         aligned_share, aligned_rad: share of objects that point along the road, and how well.
+        kerb_m: as own_road_m, of people and riders, who stand on kerbs.
+        road_freedom: degrees of freedom of the departures' tails (Student's t).
         rough_first, rough_limits, rough_rate: roughness of the road against a usual one: at first, least and most,
-            and the speed of its adaptation (1/s); rough_gain: slow unevenness per bobbing between frames; rough_noise:
-            share of the edges' noise that is new in every frame.
+            and the speed of its adaptation (1/s).
     """
 
     noise: RangeNoise = field(default_factory=lambda: RangeNoise(edge_px=2.0, edge_share=0.03, road_m=0.02))
@@ -55,11 +56,11 @@ class MotionConfig:
     turned_noise: float = 50.0
     aligned_share: float = 0.6
     aligned_rad: float = 0.06
+    kerb_m: float = 0.10
+    road_freedom: float = 1.0
     rough_first: float = 1.0
-    rough_limits: tuple[float, float] = (0.5, 1.5)
-    rough_rate: float = 2.0
-    rough_gain: float = 3.0
-    rough_noise: float = 0.15
+    rough_limits: tuple[float, float] = (0.22, 2.5)
+    rough_rate: float = 0.3
 
     @classmethod
     def outlines(cls) -> MotionConfig:
@@ -67,14 +68,12 @@ class MotionConfig:
         return cls(
             noise=RangeNoise(edge_px=0.5, edge_share=0.006, road_m=0.02),
             overhang_m=0.0,
-            mount_pitch_rad=0.02,
+            mount_pitch_rad=0.004,
             camera_height_rel=0.02,
-            own_road_rad=0.018,
-            own_road_m=0.034,
-            own_road_s=3.3,
+            own_road_rad=0.0035,
+            own_road_m=0.03,
+            own_road_s=1.5,
             turned_noise=66.0,
-            rough_first=0.6,
-            rough_limits=(0.45, 1.5),
         )
 
     @classmethod
@@ -86,7 +85,9 @@ class MotionConfig:
             acceleration_mps2=(5.0, 3.0),
             mount_pitch_rad=0.0005,
             camera_height_rel=0.003,
+            road_pitch_rad=0.0007,
+            own_road_rad=0.0012,
             own_road_m=0.005,
-            rough_first=0.1,
-            rough_limits=(0.02, 1.5),
+            kerb_m=0.005,
+            rough_limits=(0.2, 15.0),
         )

@@ -4,13 +4,18 @@ Every car on the road is seen with the same pitch error, so their ranges are not
 would hold that, at cubic cost. But given the shared unknowns s the rows ARE independent. So each row keeps a
 Gaussian *given s*: mean x + G (s - s_mean) and covariance P, beside the Gaussian of s itself. This is the
 arrow-shaped information matrix of the joint filter (as in FastSLAM, Montemerlo et al., AAAI 2002, with the roles of
-path and landmarks exchanged), and equals it exactly while s stands still; when s drifts, the correlation between rows
-that the drift makes is let go of, which only widens their covariances.
+path and landmarks exchanged), and equals it exactly while s stands still.
+
+When s drifts, what s was no longer follows from what it is, yet all rows were measured through what it was: an error
+they have in common is left behind. Were it booked to each row as if it were its own, many rows would seem to confirm
+each other, and the filter would soon be sure of a wrong scale. So the error left behind joins s as *memory*: further
+unknowns, of which after every step the few directions that move the rows most are kept and only the rest is booked to
+the rows. With memory enough the filter equals the joint one in drift too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,14 +47,44 @@ class RowsGiven:
         return self.cov + self.gain @ shared.cov @ self.gain.transpose(0, 2, 1)
 
 
-def predict_shared(shared: Shared, rows: RowsGiven, decay: np.ndarray, noise: np.ndarray) -> tuple[Shared, RowsGiven]:
-    """Let the shared unknowns drift: s' = decay * s + w, w of variance ``noise`` (m,); rows follow."""
-    forward = decay[:, None] * shared.cov
-    cov = forward * decay + np.diag(noise)
+def predict_shared(
+    shared: Shared, rows: RowsGiven, decay: np.ndarray, noise: np.ndarray, memory: int = 0
+) -> tuple[Shared, RowsGiven]:
+    """Let the shared unknowns drift: s' = decay * s + w, w of variance ``noise``, both (m,); rows follow.
+
+    Args:
+        shared: of m unknowns that drift, then those of memory.
+        memory: how many directions of what is left behind are kept, at most.
+    """
+    count = len(decay)
+    mean = np.concatenate([decay * shared.mean[:count], np.zeros(len(shared.mean) - count)])
+    forward = decay[:, None] * shared.cov[:count]
+    cov = forward[:, :count] * decay + np.diag(noise)
     smooth = np.linalg.solve(cov, forward).T  # E[s | s'] = mean + smooth (s' - mean'), as a smoother's gain
-    left = shared.cov - smooth @ cov @ smooth.T
-    rows = replace(rows, gain=rows.gain @ smooth, cov=rows.cov + rows.gain @ left @ rows.gain.transpose(0, 2, 1))
-    return Shared(decay * shared.mean, cov), rows
+    left = shared.cov - smooth @ forward
+    gain = rows.gain @ smooth
+    after = _with_memory(mean, cov, memory)
+    if not len(rows.mean):
+        return after, RowsGiven(rows.mean, rows.cov, np.zeros((0, gain.shape[1], count + memory)))
+    # Each direction in units of its own sigma, by what it moves in the rows in units of theirs.
+    size, direction = np.linalg.eigh(left)
+    moved = rows.gain @ (direction * np.sqrt(np.maximum(size, 0.0)))
+    weight = 1.0 / np.maximum(np.einsum("rnn->rn", rows.cov), 1e-12)
+    gram = np.einsum("rni,rn,rnj->ij", moved, weight, moved)
+    moved = moved @ np.linalg.eigh(gram)[1][:, ::-1]
+    rest = moved[:, :, memory:]
+    kept = np.zeros((*gain.shape[:2], memory))
+    kept[:, :, : moved.shape[2]] = moved[:, :, :memory]
+    own = rows.cov + rest @ rest.transpose(0, 2, 1)
+    return after, RowsGiven(rows.mean, own, np.concatenate([gain, kept], axis=2))
+
+
+def _with_memory(mean: np.ndarray, cov: np.ndarray, memory: int) -> Shared:
+    """Unknowns and the memory beside them, in units of its own sigma and independent of them."""
+    count = len(cov)
+    whole = np.eye(count + memory)
+    whole[:count, :count] = cov
+    return Shared(np.concatenate([mean[:count], np.zeros(memory)]), whole)
 
 
 def predict_rows(rows: RowsGiven, mean: np.ndarray, F: np.ndarray, Q: np.ndarray) -> RowsGiven:

@@ -16,7 +16,7 @@ import numpy as np
 from geometry.size_priors import SizePriors
 from tracking.shared_filter import RowsGiven, Shared
 
-_WIDER = 1.25  # the wide prior against the widest kind: keeps the quotient's variance finite and the filter informed
+_WIDER = 1.3  # the wide prior against the whole mixture: what the road tells of a size must not be drawn to the middle
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class WidePrior:
 def wide_prior(priors: SizePriors) -> WidePrior:
     """A Gaussian that is wider than every kind of the class."""
     mean, sigma = priors.moments()
-    return WidePrior(mean, np.maximum(sigma, _WIDER * priors.spread.max(axis=1)))
+    return WidePrior(mean, _WIDER * np.maximum(sigma, 1.25 * priors.spread.max(axis=1)))
 
 
 @dataclass(frozen=True, eq=False)

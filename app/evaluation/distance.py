@@ -128,7 +128,8 @@ def single_frames(camera: Camera, xyxy_px: np.ndarray, class_id: np.ndarray) -> 
 
 
 def peers(camera: Camera, xyxy_px: np.ndarray) -> dict[str, Ranged]:
-    """What other programs compute from the same boxes: known height, flat road of fixed pitch, focal length 100."""
+    """What other programs compute from the same boxes: known height, flat road and level camera, focal length 100."""
+    camera = camera.mounted(pitch_rad=0.0)
     height_px = np.maximum(xyxy_px[:, 3] - xyxy_px[:, 1], 1e-6)
     road, valid = camera.ground_from_px(np.stack([0.5 * (xyxy_px[:, 0] + xyxy_px[:, 2]), xyxy_px[:, 3]], axis=1))
     without = np.full(len(xyxy_px), np.nan)

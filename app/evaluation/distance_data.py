@@ -6,6 +6,7 @@ the one of KITTI's five recording days whose camera puts the 3D boxes onto the 2
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,17 @@ RECORDING_DAYS: dict[str, tuple[int, int, float, float, float]] = {
     "2011_10_03": (1241, 376, 718.8560, 607.1928, 185.2157),
 }
 """Width, height, focal length and principal point of the rectified left colour camera (calib_cam_to_cam.txt)."""
+
+MOUNT_PITCH_DOWN_DEG: dict[str, float] = {
+    "2011_09_26": -0.27,
+    "2011_09_28": 0.63,
+    "2011_09_29": 0.50,
+    "2011_09_30": 0.70,
+    "2011_10_03": 0.74,
+}
+"""How the rectified camera was mounted each day, from the day's calibration files alone: its angle against the LiDAR
+(R_rect_00 of calib_cam_to_cam.txt times R of calib_velo_to_cam.txt; 0.60 degree up on 2011_09_26, 0.30, 0.17, 0.37 and
+0.41 down on the others), and the LiDAR's against the road, 0.33 down, by the road plane it saw on drive 0005."""
 
 LABEL_CAMERA_M = (0.0597, 0.0, 0.0027)
 """From the camera the labels are written in (left grey) to the left colour camera: P_rect_02's offset over f."""
@@ -174,6 +186,7 @@ def _numbers(rows: list[list[str]], columns: int, where: Path) -> np.ndarray:
 def _true_boxes(camera: Camera, values: np.ndarray, kinds: np.ndarray) -> TrueBoxes:
     order = np.argsort(values[:, 0], kind="stable")
     values, kinds = values[order], kinds[order]
+    camera = camera.mounted(pitch_rad=0.0)  # true distances are those of the labels, along the camera's own axis
     solid = box_from_kitti(camera, values[:, 9:12], values[:, 12:15] + np.array(LABEL_CAMERA_M), values[:, 15])
     centre = solid[:, 4]
     return TrueBoxes(
@@ -218,7 +231,8 @@ def _camera(calibration: Path | None, values: np.ndarray, name: str) -> tuple[Ca
         )
         width, height = RECORDING_DAYS[day][:2]
         source = calibration.name
-    return _with_intrinsics(profile, (width, height, focal, cx, cy), name), source
+    camera = _with_intrinsics(profile, (width, height, focal, cx, cy), name)
+    return camera.mounted(pitch_rad=math.radians(MOUNT_PITCH_DOWN_DEG[day])), source
 
 
 def _with_intrinsics(profile: Camera, of: tuple[int, int, float, float, float], name: str) -> Camera:
