@@ -17,6 +17,9 @@ _UNKNOWN_MOTION = np.array([3.0, 3.0, 2.0, 1.0])  # the drift is so much larger 
 _VARIANCE_PER_S, _UNKNOWN_VARIANCE_PER_S = np.diag(_DRIFT**2), np.diag((_UNKNOWN_MOTION * _DRIFT) ** 2)
 Word = TypeVar("Word", bound=str)
 _LOOK_GAIN, _DOUBT_GAIN = 0.35, 0.6  # of a new frame's score where it is better, and where it is worse
+# How far a boundary lies, frame by frame, from where it was expected: 0.1 m at most in 90 % of the frames of clips and
+# rendered roads, over 0.1 m in 75 % where cracks, kerbs and shadows are taken for lines (KITTI 0005).
+_EVEN_UNREST_M, _UNREST_GAIN = 0.15, 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,7 @@ class BoundaryFilter:
     score: float
     seen_s: float = 0.0
     unseen_s: float = 0.0
+    unrest_m: float = 0.0
     votes: dict[str, float] = field(default_factory=dict)
 
     def predict(self, motion: Motion) -> None:
@@ -65,13 +69,14 @@ class BoundaryFilter:
         self.cov = motion.shift @ self.cov @ motion.shift.T + motion.noise
         self.unseen_s += motion.dt_s
 
-    def update(self, coeff: np.ndarray, cov: np.ndarray, look: Look) -> None:
-        """Take the state (``fused``) and look of a frame in which it was seen."""
+    def update(self, coeff: np.ndarray, cov: np.ndarray, look: Look, gap_m: float) -> None:
+        """Take the state (``fused``) and look of a frame in which it was seen, ``gap_m`` from where it was expected."""
         self.coeff, self.cov = coeff, cov
         self.seen_s += self.unseen_s
         self.unseen_s = 0.0
-        better = look.score > self.score
-        self.score += (_LOOK_GAIN if better else _DOUBT_GAIN) * (look.score - self.score)
+        self.unrest_m += _UNREST_GAIN * (gap_m - self.unrest_m)
+        score = look.score / (1 + (self.unrest_m / _EVEN_UNREST_M) ** 2)
+        self.score += (_LOOK_GAIN if score > self.score else _DOUBT_GAIN) * (score - self.score)
         self.votes = {word: 0.9 * count for word, count in self.votes.items()}
         for word in (look.kind, look.colour):
             self.votes[word] = self.votes.get(word, 0.0) + 1.0

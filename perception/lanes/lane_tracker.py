@@ -29,7 +29,7 @@ _NO_GAPS = np.empty(0)
 _FORGET_S = 0.7  # a dashed line's gap at walking speed, a vehicle that passes
 _DUPLICATE_M = 0.6
 _WIDTH_GAIN = 0.05
-_NEWCOMER_SHARE = 0.55  # of its score a boundary starts with beside others that are followed already
+_NEWCOMER_SHARE = 0.55  # of its score a boundary starts with, but for the first picture of all
 _APART_M = 2.0  # nearer to each other there is no lane between two boundaries
 _NO_LANE_SCORE = 0.45
 _LOOK_AGAIN_S = 0.5
@@ -111,21 +111,21 @@ class LaneTracker:
 
     def _associate(self, fitted: FrameFit | None) -> None:
         free = list(range(len(fitted.coeff))) if fitted else []
-        seen: list[tuple[BoundaryFilter, int]] = []
+        seen: list[tuple[BoundaryFilter, int, float]] = []
         for boundary in sorted(self._boundaries, key=lambda b: -b.score):
             gaps = np.abs((fitted.coeff[free] - boundary.coeff) @ _MATCH_POWERS).mean(axis=1) if fitted else _NO_GAPS
             if len(gaps) and gaps.min() < _MATCH_M:
-                seen.append((boundary, free.pop(int(gaps.argmin()))))
+                nearest = int(gaps.argmin())
+                seen.append((boundary, free.pop(nearest), float(gaps[nearest])))
             else:
                 boundary.miss(1.0)
         if fitted and seen:
-            state, cov = np.stack([b.coeff for b, _ in seen]), np.stack([b.cov for b, _ in seen])
-            rows = [k for _, k in seen]
+            state, cov = np.stack([b.coeff for b, *_ in seen]), np.stack([b.cov for b, *_ in seen])
+            rows = [k for _, k, _ in seen]
             new = fused(state, cov, fitted.coeff[rows], fitted.cov[rows])
-            for (boundary, k), coeff, spread in zip(seen, *new, strict=True):
-                boundary.update(coeff, spread, fitted.looks[k])
+            for (boundary, k, gap), coeff, spread in zip(seen, *new, strict=True):
+                boundary.update(coeff, spread, fitted.looks[k], gap)
         self._shape = fitted.shape if fitted else None
-        self._settled = bool(self._boundaries)
         if fitted:
             for k in free:
                 look = fitted.looks[k]
@@ -137,6 +137,7 @@ class LaneTracker:
             if fresh and all(abs(boundary.coeff[0] - other.coeff[0]) > _DUPLICATE_M for other in kept):
                 kept.append(boundary)
         self._boundaries = sorted(kept, key=lambda b: -b.coeff[0])
+        self._settled = True
 
     def _choose_ego(self) -> None:
         base = np.array([b.coeff[0] for b in self._boundaries])
