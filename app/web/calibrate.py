@@ -32,7 +32,7 @@ _SHOWN_PX = 1280  # no screen here is wider, and a larger picture only makes the
 
 def place() -> None:
     """The wizard: a clip, a lens, the mount by hand or from the road, the profile."""
-    st.title("Calibrate your camera", anchor=False)
+    st.header("Calibrate your camera", anchor=False)
     clip = _clip()
     if clip is None:
         st.info("Choose a clip where the road is straight and its lines are visible.", icon=":material/info:")

@@ -19,7 +19,7 @@ _NOTHING_YET = "Two finished runs are needed. Run the same clip with another mod
 
 def place() -> None:
     """Two of the visitor's finished runs."""
-    st.title("Compare two runs")
+    st.header("Compare two runs", anchor=False)
     store = queue().store
     done = [i for i in store.ids(visitor())[::-1] if store.status(i).state is JobState.DONE]
     if len(done) < 2:
@@ -36,7 +36,7 @@ def place() -> None:
         if video.is_file():
             side.html(_video(job_id))
     figures = {name: [side.get(name) for side in map(_figures, picked)] for name in _names(picked)}
-    table = pd.DataFrame(figures, index=["left", "right"]).T.astype(str).replace({"None": "–", "nan": "–"})
+    table = pd.DataFrame(figures, index=["left", "right"]).T.map(lambda value: "–" if pd.isna(value) else str(value))
     st.dataframe(table, width="stretch")
 
 

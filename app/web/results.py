@@ -95,7 +95,7 @@ def _numbers(data: Digest, summary: dict[str, Any]) -> None:
 
 
 def _events(data: Digest) -> None:
-    st.subheader("Warnings", anchor=False)
+    st.subheader("Events", anchor=False)
     if data.events.empty:
         st.caption("None in this clip.")
         return

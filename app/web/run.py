@@ -46,7 +46,7 @@ class Source:
 
 def place() -> None:
     """The form; a click on Go queues a run and opens it in Explore."""
-    st.title("What is on the road ahead, in metres", anchor=False)
+    st.header("What is on the road ahead, in metres", anchor=False)
     left, right = st.columns(2, gap="large")
     with left:
         choice, source = _source()
