@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from app.batch_clip import ClipOutcome, do_clip, failed, is_done, summary_of, ti
 from app.batch_plan import ClipJob, key_of
 from app.config import Settings
 from app.pipeline import open_detector
+from app.remote import run_and_send
 from app.runner import Progress
 from geometry.errors import InputError
 
@@ -45,13 +47,17 @@ OnEvent = Callable[[BatchEvent], None]
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What to do: the clips, where to, with which settings, in how many processes."""
+    """What to do: the clips, where to, with which settings, in how many processes.
+
+    ``address``: where results are sent to instead; ``out`` then holds only what is known of them (``app.remote``).
+    """
 
     jobs: tuple[ClipJob, ...]
     out: Path
     settings: Settings
     workers: int = 1
     overwrite: bool = False
+    address: str | None = None
 
 
 def run_batch(
@@ -202,6 +208,7 @@ class _Workers:
             self.plan.settings.model_dump(mode="json", exclude_unset=True),
             self.model_sha256,
             max(1, cores() // self.plan.workers),
+            self.plan.address,
         )
         process = context.Process(target=_work, args=(theirs, order), name="roadlens-worker", daemon=True)
         process.start()
@@ -258,6 +265,7 @@ class _Order:
     settings: dict[str, Any]
     model_sha256: str
     threads: int
+    address: str | None = None
 
 
 def _work(pipe: Connection, order: _Order) -> None:
@@ -274,7 +282,8 @@ def _work(pipe: Connection, order: _Order) -> None:
             except InputError as error:
                 pipe.send(failed(Path(order.out), job, str(error)))
                 continue
-            pipe.send(do_clip(job, Path(order.out), settings, detector, on_progress=_Teller(pipe).tell))
+            run = partial(do_clip, job, base=settings, detector=detector, on_progress=_Teller(pipe).tell)
+            pipe.send(run(Path(order.out)) if order.address is None else run_and_send(job, order.address, run))
     except (EOFError, BrokenPipeError):
         return  # the parent is done with us, or gone
 

@@ -1,11 +1,13 @@
 """The same batch on Ray: one task a clip, on one machine or many; local processes stay the default.
 
-Results go to a folder that all machines share. A task runs ``app.batch_clip.do_clip``, just as a local worker does.
+Results go to a folder that all machines share, or each machine sends its own to an address (``app.remote``). A task
+runs ``app.batch_clip.do_clip``, just as a local worker does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from app.batch import TRIES, BatchEvent, BatchPlan, OnEvent, checked_detector, d
 from app.batch_clip import ClipOutcome, do_clip, failed, tidy
 from app.batch_plan import ClipJob
 from app.config import Settings
+from app.remote import run_and_send
 from geometry.errors import InputError
 
 _WAIT_S = 0.5
@@ -23,6 +26,7 @@ def run_on_ray(
     plan: BatchPlan,
     *,
     address: str | None = None,
+    gpus: float = 0.0,
     on_event: OnEvent = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[ClipOutcome, ...]:
@@ -30,6 +34,7 @@ def run_on_ray(
 
     Args:
         address: of a running cluster ("auto" finds it); None starts one on this machine with ``plan.workers`` cores.
+        gpus: that a clip takes: 0.25 puts four clips on one GPU.
 
     Raises:
         InputError: Ray is not installed, or detector or folder cannot be used.
@@ -49,7 +54,7 @@ def run_on_ray(
     elif not ray.is_initialized():
         ray.init(address=address)
     try:
-        for job, outcome in _results(plan, todo, sha256, should_stop):
+        for job, outcome in _results(plan, todo, (sha256, gpus), should_stop):
             on_event(BatchEvent(job, outcome=outcome))
             outcomes[job.name] = outcome
     finally:
@@ -59,13 +64,17 @@ def run_on_ray(
     return tuple(outcomes.get(job.name, ClipOutcome(job, "stopped", "not begun", {})) for job in plan.jobs)
 
 
-def _results(plan: BatchPlan, todo: list[ClipJob], sha256: str, should_stop: Callable[[], bool]) -> Any:
-    """Jobs and outcomes as they come."""
+def _results(
+    plan: BatchPlan, todo: list[ClipJob], needs: tuple[str, float], should_stop: Callable[[], bool]
+) -> Iterator[tuple[ClipJob, ClipOutcome]]:
+    """Jobs and outcomes as they come; ``needs``: the detector's hash and the GPUs of a clip."""
     import ray
 
     # A task that loses its process or machine is tried again; faults of the clip are outcomes, no exceptions.
-    task = ray.remote(num_cpus=1, max_retries=TRIES - 1)(ray_clip)
-    order = (str(plan.out.resolve()), plan.settings.model_dump(mode="json", exclude_unset=True), sha256)
+    sha256, gpus = needs
+    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1)(ray_clip)
+    settings = plan.settings.model_dump(mode="json", exclude_unset=True)
+    order = (str(plan.out.resolve()), settings, sha256, plan.address)
     waiting = {task.remote(job, *order): job for job in todo}
     while waiting:
         if should_stop():
@@ -81,7 +90,7 @@ def _results(plan: BatchPlan, todo: list[ClipJob], sha256: str, should_stop: Cal
                 yield job, failed(plan.out, job, f"its task died {TRIES} times ({type(error).__name__})")
 
 
-def ray_clip(job: ClipJob, out: str, settings: dict[str, Any], sha256: str) -> ClipOutcome:
+def ray_clip(job: ClipJob, out: str, settings: dict[str, Any], sha256: str, address: str | None = None) -> ClipOutcome:
     """One clip in a process of the cluster, with one core."""
     chosen = Settings.checked(settings)
     limit_threads(1)
@@ -90,4 +99,5 @@ def ray_clip(job: ClipJob, out: str, settings: dict[str, Any], sha256: str) -> C
             _detectors[sha256] = checked_detector(chosen, sha256, 1)
     except InputError as error:
         return failed(Path(out), job, str(error))
-    return do_clip(job, Path(out), chosen, _detectors[sha256])
+    run = partial(do_clip, job, base=chosen, detector=_detectors[sha256])
+    return run(Path(out)) if address is None else run_and_send(job, address, run)

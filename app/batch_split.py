@@ -37,6 +37,10 @@ def run_split(
     Raises:
         InputError: as the engine.
     """
+    if plan.address is not None:
+        if plan.settings.clip.split_s:
+            raise InputError(f"segments are joined on one disk: with --split give a folder, not {plan.address}")
+        return engine(plan, on_event=on_event, should_stop=should_stop)
     sha256 = prepare(plan)
     _, todo = divide(plan, sha256, note=False)
     pieces = {job.name: found for job in todo if (found := _pieces(job, plan))}

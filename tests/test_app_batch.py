@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import cli
 from app.batch import BatchEvent, BatchPlan, run_batch
 from app.batch_plan import ClipJob, collect, shard
 from app.config import Settings
@@ -245,3 +247,61 @@ def test_one_process_or_two_give_the_same(archive: Path, model: Path, tmp_path: 
     assert (tmp_path / "1" / "day" / "annotated.mp4").stat().st_size > 1000
     marker = json.loads((tmp_path / "1" / "day" / "done.json").read_text())
     assert {"roadlens", "format", "clip", "model_sha256", "settings", "files"} == set(marker["key"])
+
+
+# -- results at an address ---------------------------------------------------------------------------------------------
+
+
+def test_results_go_to_any_address_that_fsspec_knows(
+    archive: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("fsspec", reason="the extra 'remote' is not installed")
+    (archive / "bad.mp4").write_text("no video")
+    far = tmp_path / "far"
+    words = ["roadlens", "batch", str(archive), "--out", f"file://{far}", "--detector", str(model), "--no-video"]
+    monkeypatch.setattr(sys, "argv", words)
+
+    def call() -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code, capsys.readouterr().out
+
+    code, said = call()
+    assert code == 1 and "3 done, 1 failed" in said
+    plan = BatchPlan(collect([str(archive)]), tmp_path / "near", settings(model, video={"write": False}))
+    run_batch(plan)
+    near, there = contents(tmp_path / "near"), contents(far)
+    assert there.pop("batch.parquet") and there == near
+    (far / "night" / "done.json").unlink()  # as if sending had broken off
+    code, said = call()
+    assert code == 1 and "1 done, 2 skipped, 1 failed" in said
+    assert (far / "night" / "done.json").exists()
+
+
+def test_a_marker_is_the_last_thing_that_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an object store nothing is renamed: who finds the marker must find all the rest."""
+    fsspec = pytest.importorskip("fsspec", reason="the extra 'remote' is not installed")
+    from app.remote import fetch_states, send
+
+    folder = tmp_path / "day"
+    folder.mkdir()
+    for name in ("annotated.mp4", "done.json", "results.jsonl", "summary.json"):
+        (folder / name).write_text(name)
+    memory = fsspec.filesystem("memory")
+    order = []
+    sent = memory.put_file
+    monkey = pytest.MonkeyPatch()
+    monkey.setattr(
+        type(memory), "put_file", lambda self, *paths, **rest: order.append(paths[1]) or sent(*paths, **rest)
+    )
+    try:
+        send(folder.iterdir(), "memory://bucket/results", "day")
+        send(folder.iterdir(), "memory://bucket/results", "day")
+    finally:
+        monkey.undo()
+    assert len(order) == 8 and order[3].endswith("done.json") and order[7].endswith("done.json")
+    fetch_states("memory://bucket/results", tmp_path / "staging")
+    found = sorted(str(p.relative_to(tmp_path / "staging")) for p in (tmp_path / "staging").rglob("*") if p.is_file())
+    assert found == ["day/done.json", "day/summary.json"]
+    with pytest.raises(InputError, match="cannot be used"):
+        fetch_states("nothing-like-it://bucket", tmp_path / "staging")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,10 +24,13 @@ def batch(
     sources: Annotated[
         list[str], typer.Argument(help="Clips, folders, patterns, .txt lists, .csv manifests (clip,camera,...).")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for one result folder a clip.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Folder for one result folder a clip, or an fsspec address: s3://...")
+    ],
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Clips at a time.")] = 1,
     engine: Annotated[str, typer.Option(help="local (processes here) or ray (extra 'ray').")] = "local",
     address: Annotated[str | None, typer.Option(help="Ray cluster; none: start one here.")] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs that a clip takes on Ray; 0.25: four clips on one.")] = 0.0,
     camera: Annotated[str | None, typer.Option("--camera", "-c", help="Profile of clips that name none.")] = None,
     detector: Annotated[str | None, typer.Option(help="Model file or name.")] = None,
     settings_file: Annotated[Path | None, typer.Option("--settings", help="TOML file of run settings.")] = None,
@@ -49,7 +54,7 @@ def batch(
     from app.batch_plan import collect
     from app.batch_plan import shard as part_of
     from app.config import Settings
-    from geometry.errors import InputError
+    from app.remote import is_address
 
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     base = Settings.from_toml(settings_file) if settings_file else Settings()
@@ -62,18 +67,33 @@ def batch(
     found = collect(sources)
     if shard is not None:
         found = part_of(found, shard)
-    if only_failed:
-        names = failures(out)
-        found = tuple(job for job in found if job.name in names)
-    if engine not in ("local", "ray"):
-        raise InputError(f"--engine is {engine!r}; wanted local or ray")
-    plan = BatchPlan(found, out, settings, workers=jobs, overwrite=overwrite)
-    if dry_run:
-        _show_plan(console, plan)
-        return
-    code = _run(console, plan, engine, address, shard)
+    with _results(out) as folder:
+        if only_failed:
+            names = failures(folder)
+            found = tuple(job for job in found if job.name in names)
+        sent_to = out if is_address(out) else None
+        plan = BatchPlan(found, folder, settings, workers=jobs, overwrite=overwrite, address=sent_to)
+        if dry_run:
+            _show_plan(console, plan)
+            return
+        code = _run(console, plan, _engine(engine, address, gpus), shard)
     if code:
         raise typer.Exit(code)
+
+
+@contextmanager
+def _results(out: str) -> Iterator[Path]:
+    """The folder of the results; for those at an address, one of what is known of them."""
+    import tempfile
+
+    from app.remote import fetch_states, is_address
+
+    if not is_address(out):
+        yield Path(out)
+        return
+    with tempfile.TemporaryDirectory(prefix="roadlens-") as staging:
+        fetch_states(out, Path(staging))
+        yield Path(staging)
 
 
 def _show_plan(console: Console, plan: BatchPlan) -> None:
@@ -89,14 +109,16 @@ def _show_plan(console: Console, plan: BatchPlan) -> None:
     for job in plan.jobs:
         table.add_row(job.clip, job.settings(plan.settings).camera.profile, states[job.name])
     console.print(table)
-    console.print(f"{len(todo)} of {len(plan.jobs)} clips would be run, results in {plan.out}")
+    console.print(f"{len(todo)} of {len(plan.jobs)} clips would be run, results in {plan.address or plan.out}")
 
 
-def _run(console: Console, plan: BatchPlan, engine: str, address: str | None, shard: str | None) -> int:
+def _run(console: Console, plan: BatchPlan, engine: Engine, shard: str | None) -> int:
     from rich.markup import escape
 
+    from app.batch_clip import FAILED
     from app.batch_split import run_split
     from app.batch_summary import counts, failed_lines, table, write_parquet
+    from app.remote import send
     from app.signals import stop_on_signals
     from geometry.errors import InputError
 
@@ -104,13 +126,16 @@ def _run(console: Console, plan: BatchPlan, engine: str, address: str | None, sh
         console.print("[yellow]no further clip is begun; those begun are finished[/] (once more to give up at once)")
 
     with BatchProgress(console, len(plan.jobs)) as progress, stop_on_signals(tell) as should_stop:
-        outcomes = run_split(plan, _engine(engine, address), on_event=progress.tell, should_stop=should_stop)
+        outcomes = run_split(plan, engine, on_event=progress.tell, should_stop=should_stop)
     path = plan.out / (f"batch-{shard.replace('/', '-of-')}.parquet" if shard else "batch.parquet")
     console.print(table(outcomes))
     states = {outcome.status for outcome in outcomes}
-    where = f"one row a clip in {path}"
+    where = f"one row a clip in {plan.address or plan.out}/{path.name}"
     try:
         write_parquet(outcomes, path)
+        if plan.address is not None:
+            send([path], plan.address)
+            send((plan.out / FAILED).glob("*.json"), plan.address, FAILED)
     except InputError as error:  # a full disk must not hide what became of the clips
         where = f"[red]{escape(str(error))}[/]"
         states.add("failed")
@@ -122,11 +147,15 @@ def _run(console: Console, plan: BatchPlan, engine: str, address: str | None, sh
     return _INTERRUPTED if "stopped" in states else _SOME_FAILED if "failed" in states else 0
 
 
-def _engine(name: str, address: str | None) -> Engine:
+def _engine(name: str, address: str | None, gpus: float) -> Engine:
+    from geometry.errors import InputError
+
     if name == "ray":
         from app.batch_ray import run_on_ray
 
-        return partial(run_on_ray, address=address)
+        return partial(run_on_ray, address=address, gpus=gpus)
+    if name != "local":
+        raise InputError(f"--engine is {name!r}; wanted local or ray")
     from app.batch import run_batch
 
     return run_batch

@@ -1,11 +1,14 @@
-"""Speed of the overlapped runner against the detector alone, and memory of a long run.
+"""The overlapped runner against the detector alone, clips side by side, and memory of a long run.
 
-    python tests/benchmarks/bench_pipeline.py overlap CLIP [--frames 100] [--threads 1]
-    python tests/benchmarks/bench_pipeline.py memory CLIP [--frames 20000]
+    python tests/benchmarks/bench_pipeline.py overlap CLIP [--frames 100] [--threads 1] [--preset superfast]
+    python tests/benchmarks/bench_pipeline.py jobs CLIP [--clips 8] [--frames 100]
+    python tests/benchmarks/bench_pipeline.py memory CLIP [--frames 20000] [--height 96]
+    python tests/benchmarks/bench_pipeline.py microbatch [--threads 1]
 
 Prints flat JSON. ``overlap`` alternates the two and takes the best of three, because other programs disturb single
-runs; it also gives processor seconds, which they disturb less. ``memory`` repeats the clip and tells by how many
-megabytes the process grew after the first quarter.
+runs; it also gives processor seconds, which they disturb less. ``jobs`` runs copies of the clip with one thread for the
+network: one job on one core, one job on all, two jobs on all. ``memory`` repeats the clip and tells by how many
+megabytes the process grew after the first quarter. ``microbatch``: milliseconds a picture of the embedded detector.
 """
 
 from __future__ import annotations
@@ -13,13 +16,21 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 import app.runner as runner
+from app.batch import BatchPlan, run_batch
+from app.batch_plan import collect
 from app.camera_choice import camera_for
 from app.config import Settings
 from app.pipeline import build_pipeline, open_detector
@@ -33,9 +44,10 @@ def settings_for(clip: str, threads: int) -> Settings:
     return Settings().changed(camera={"profile": profile}, detector={"threads": threads})
 
 
-def overlap(clip: str, count: int, threads: int) -> dict[str, float | str]:
+def overlap(clip: str, count: int, threads: int, preset: str) -> dict[str, float | str]:
     """Frames a second and processor milliseconds a frame of the detector alone and of the whole run, video included."""
-    settings = settings_for(clip, threads)
+    settings = settings_for(clip, threads).changed(video={"preset": preset})
+    cv2.setNumThreads(threads)
     info = probe(clip)
     end_s = min(info.duration_s or 1e9, float(count / info.rate))
     settings = settings.changed(clip={"end_s": end_s})
@@ -51,7 +63,13 @@ def overlap(clip: str, count: int, threads: int) -> dict[str, float | str]:
             wall, cpu = time.perf_counter(), time.process_time()
             summary = runner.run_clip(clip, folder, settings, job=runner.Job(detector=detector))
             _keep(best, "run", summary.frames, wall, cpu)
-    return {"cpu": cpu_name(), "threads": threads, **best, "ratio": best["run_fps"] / best["detector_fps"]}
+    stages = {f"{name.replace(' ', '_')}_ms": round(ms, 2) for name, ms in summary.stage_ms.items()}
+    facts = {"cpu": cpu_name(), "cores": len(os.sched_getaffinity(0)), "threads": threads, "preset": preset}
+    ratios = {
+        "ratio": best["run_fps"] / best["detector_fps"],
+        "cpu_ratio": best["run_cpu_ms"] / best["detector_cpu_ms"],
+    }
+    return facts | best | ratios | stages
 
 
 def _keep(best: dict[str, float], name: str, count: int, wall: float, cpu: float) -> None:
@@ -61,19 +79,70 @@ def _keep(best: dict[str, float], name: str, count: int, wall: float, cpu: float
     best[f"{name}_cpu_ms"] = min(best.get(f"{name}_cpu_ms", 1e9), cpu_ms)
 
 
-def memory(clip: str, count: int) -> dict[str, float]:
+def jobs(clip: str, clips: int, count: int) -> dict[str, float | str]:
+    """Seconds that copies of a clip take, twice each in turn, the best of them, start of the processes included."""
+    info = probe(clip)
+    settings = settings_for(clip, 1).changed(clip={"end_s": float(count / info.rate)})
+    all_cores = os.sched_getaffinity(0)
+    ways = {"one_job_one_core": (1, {min(all_cores)}), "one_job": (1, all_cores), "two_jobs": (2, all_cores)}
+    best: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "clips").mkdir()
+        for number in range(clips):
+            shutil.copy(clip, Path(folder) / "clips" / f"{number}{Path(clip).suffix}")
+        found = collect([f"{folder}/clips"])
+        for turn in range(2):
+            for name, (workers, cores) in ways.items():
+                os.sched_setaffinity(0, cores)
+                begun_s = time.perf_counter()
+                outcomes = run_batch(BatchPlan(found, Path(folder) / f"{name}{turn}", settings, workers=workers))
+                took_s = time.perf_counter() - begun_s
+                os.sched_setaffinity(0, all_cores)
+                assert all(outcome.status == "done" for outcome in outcomes)
+                best[name] = min(best.get(name, 1e9), took_s)
+    seconds = {f"{name}_s": round(took_s, 2) for name, took_s in best.items()}
+    ratios = {f"two_jobs_by_{name}": best["two_jobs"] / best[name] for name in ("one_job_one_core", "one_job")}
+    return {"cpu": cpu_name(), "cores": len(all_cores), "clips": clips, "frames": count} | seconds | ratios
+
+
+def microbatch(threads: int) -> dict[str, float | str]:
+    """Milliseconds a picture of 640x384 of the embedded network, 1, 2 and 4 at a time; best of 20 in turn."""
+    from perception.detector import default_model
+    from perception.session import open_session
+
+    session = open_session(default_model(), "cpu", threads)
+    spec = session.inputs[0]
+    rng = np.random.default_rng(0)
+    best: dict[str, float] = {}
+    for _ in range(20):
+        for size in (1, 2, 4):
+            pictures = (255 * rng.random((size, 3, 384, 640))).astype(spec.dtype)
+            wall, cpu = time.perf_counter(), time.process_time()
+            session.run({spec.name: pictures})
+            for name, took_s in (("wall", time.perf_counter() - wall), ("cpu", time.process_time() - cpu)):
+                key = f"batch_{size}_{name}_ms"
+                best[key] = min(best.get(key, 1e9), took_s / size * 1e3)
+    return {"cpu": cpu_name(), "threads": threads} | best
+
+
+def memory(clip: str, count: int, height_px: int) -> dict[str, float]:
     """Resident megabytes after a quarter of the frames and at the end, of one pipeline with drawing and encoding."""
     size: dict[int, float] = {}
     settings = settings_for(clip, 1)
     info = probe(clip)
-    pictures = list(itertools.islice(frames(clip), 50))
+    info = replace(info, width_px=round(info.width_px * height_px / info.height_px / 2) * 2, height_px=height_px)
+    pictures = [
+        replace(frame, bgr=cv2.resize(frame.bgr, info.size_px, interpolation=cv2.INTER_AREA))
+        for frame in itertools.islice(frames(clip), 50)
+    ]
 
     def endless(*args: object, **kwargs: object) -> Iterator[Frame]:
         for number in range(count):
             frame = pictures[number % len(pictures)]
             yield replace(frame, index=number, t_s=float(number / info.rate))
-            if number in (count // 4, count - 1):
+            if number in (count // 4, count - 1) or number % 1000 == 0:
                 size[number] = resident_mb()
+                print(number, size[number], flush=True, file=sys.stderr)
 
     runner.frames = endless  # the runner's own source of frames, replaced by one without an end
     pipeline = build_pipeline(settings, info.size_px)
@@ -92,16 +161,23 @@ def resident_mb() -> float:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("overlap", "memory"))
-    parser.add_argument("clip")
-    parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("what", choices=("overlap", "jobs", "memory", "microbatch"))
+    parser.add_argument("clip", nargs="?", default="sample_videos/highway_cut_in.mp4")
+    parser.add_argument("--frames", type=int, help="100; of memory 20000")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clips", type=int, default=8)
+    parser.add_argument("--height", type=int, default=96, help="of the pictures of memory")
+    parser.add_argument("--preset", default="superfast", help="of x264")
     given = parser.parse_args()
-    figures = (
-        overlap(given.clip, given.frames, given.threads)
-        if given.what == "overlap"
-        else memory(given.clip, given.frames)
-    )
+    figures: dict[str, float | str]
+    if given.what == "overlap":
+        figures = overlap(given.clip, given.frames or 100, given.threads, given.preset)
+    elif given.what == "jobs":
+        figures = jobs(given.clip, given.clips, given.frames or 100)
+    elif given.what == "memory":
+        figures = dict(memory(given.clip, given.frames or 20_000, given.height))
+    else:
+        figures = microbatch(given.threads)
     print(json.dumps(figures, indent=1))
 
 
