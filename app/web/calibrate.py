@@ -90,7 +90,12 @@ def _wizard(clip: Path, moments: Stills) -> None:
     with picture:
         bgr = _picture(str(moments.files[moments.times_s.index(t_s)]))
         camera = _drag(bgr, camera)
-        st.image(_view(bgr, camera), channels="BGR", caption="From above: straight road must be straight and parallel.")
+        st.image(
+            _view(bgr, camera),
+            channels="BGR",
+            output_format="JPEG",  # PNG takes a tenth of a second, which a slider feels
+            caption="From above: straight road must be straight and parallel.",
+        )
     with settings:
         _result(camera)
 
