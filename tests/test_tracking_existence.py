@@ -82,3 +82,29 @@ def test_detection_rate_is_learned_from_bridged_gaps() -> None:
     for _ in range(400):
         presence.count(0.1 * rng.geometric(0.7, 20), 0.1)  # seen 7 times in 10
     assert presence.seen_share == pytest.approx(0.7, abs=0.03)
+
+
+@pytest.mark.parametrize(("share", "trust"), [(0.1, 0.0), (0.35, 0.0), (0.7, 1.0)])
+def test_trust_follows_the_share_of_middling_scores_that_continue_tracks(share: float, trust: float) -> None:
+    rng = np.random.default_rng(5)
+    model = ScoreModel()
+    assert model.trust == 1.0  # at first a detector is taken at its word
+    for _ in range(200):
+        odds = rng.uniform(-0.4, 0.4, 20)
+        model.learn(odds, np.flatnonzero(rng.random(20) < share))
+    assert model.trust == trust
+
+
+def test_sure_and_poor_scores_say_nothing_of_trust() -> None:
+    model = ScoreModel()
+    for _ in range(100):
+        model.learn(np.array([3.0, -2.0, 5.0]), np.array([], np.int64))
+    assert model.trust == 1.0
+
+
+def test_fewer_objects_are_found_again_after_a_longer_time() -> None:
+    slow, fast = ScoreModel(), ScoreModel()
+    for _ in range(100):
+        for model, stretch in ((slow, 3.0), (fast, 1.0)):
+            model.learn(np.zeros(100), np.arange(45), stretch)
+    assert slow.trust > fast.trust

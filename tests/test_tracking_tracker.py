@@ -251,3 +251,21 @@ def test_no_growth_over_a_hundred_thousand_frames() -> None:
     assert most < 400  # five a frame, none kept longer than the longest memory
     check_valid(tracker)
     assert tracker._scores._count.sum() <= 25_000
+
+
+def clutter(rng: np.random.Generator, count: int = 6) -> np.ndarray:
+    low = rng.uniform([0, 0], [1100, 150], (count, 2))
+    return np.concatenate([low, low + rng.uniform(30, 60, (count, 2))], axis=1)
+
+
+@pytest.mark.parametrize("cluttered", [False, True])
+def test_where_middling_scores_come_and_go_a_persistent_one_is_not_believed_either(cluttered: bool) -> None:
+    rng, tracker, ids = np.random.default_rng(6), Tracker(), set()
+    for k in range(120):
+        cars, false = moving(2.0), clutter(rng) if cluttered else np.empty((0, 4))
+        score = np.concatenate([[0.999, 0.999, 0.8], np.full(len(false), 0.5)])  # the third: steady, never sure
+        tracks = tracker.update(found(np.concatenate([cars, false]), score), k / 10)
+        if k > 60:
+            ids |= set(tracks.detection.tolist())
+    assert {0, 1} <= ids
+    assert (2 in ids) is not cluttered

@@ -18,7 +18,8 @@ class TrackerConfig:
             and of its size, in box sizes / s^1.5.
         noise: standard deviation of a detected edge, in box sizes.
         speed, size_speed: standard deviation of the unknown first velocities, box sizes / s.
-        widen: boxes are widened by this share of their size on each side before they are compared (buffered IoU:
+        widen: boxes are widened by this share of their size on each side before they are compared, at 10 frames a
+            second; at fewer in proportion to the time between frames (buffered IoU:
             Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances, WACV 2023).
         mahalanobis: weight of the likeness by the filter's own uncertainty beside the overlap, 0 to 1.
         least_likeness: pairs less alike are never joined.
@@ -32,9 +33,15 @@ class TrackerConfig:
         show, hide: a track is reported from the probability ``show`` on, until it falls under ``hide``.
         show_unseen: a believed track without a detection is reported above this probability.
         drop: tracks less probable, in view or hidden, are forgotten; none is kept unseen longer than ``max_unseen_s``.
-        birth_odds: odds that a detection of even evidence that joins no track is a new object.
+        birth_odds: odds that a detection of even evidence that joins no track is a new object, at 10 frames a second;
+            at fewer with the square of the time, for more objects come in between frames while clutter stays as it is,
+            and waiting for one frame more costs more.
         birth: detections less probable begin no track; nor do those that overlap a track more than ``duplicate``.
         smooth: reported box = smooth * filtered + (1 - smooth) * detected.
+        doubt_show, doubt_hide, doubt_unseen: the same three of a detector whose middling scores do not continue tracks
+            (``ScoreModel.trust``): there persistence proves little, and the scores must:
+        doubt_best_odds, doubt_mean_odds: log-odds that the best score of a track must reach once, and the fading mean
+            of its scores must keep. 4.0 is a score of 0.982, 2.5 one of 0.92.
         metric: settings of the state in metres.
     """
 
@@ -43,7 +50,7 @@ class TrackerConfig:
     noise: float = 0.03
     speed: float = 1.2
     size_speed: float = 0.4
-    widen: float = 0.15
+    widen: float = 0.08
     mahalanobis: float = 0.2
     least_likeness: float = 0.2
     evidence_offset: float = 2.5
@@ -62,9 +69,14 @@ class TrackerConfig:
     drop: float = 0.02
     max_unseen_s: float = 2.5
     birth_odds: float = 0.05
-    birth: float = 0.03
-    duplicate: float = 0.7
+    birth: float = 0.02
+    duplicate: float = 0.9
     smooth: float = 0.8
+    doubt_show: float = 0.2
+    doubt_hide: float = 0.1
+    doubt_unseen: float = 0.95
+    doubt_best_odds: float = 4.0
+    doubt_mean_odds: float = 2.5
     metric: MotionConfig = field(default_factory=MotionConfig)
 
     def __post_init__(self) -> None:
@@ -82,6 +94,7 @@ class TrackerConfig:
 
 _SHARES = frozenset(
     {"mahalanobis", "seen_share", "show", "hide", "show_unseen", "drop", "birth", "duplicate", "smooth"}
+    | {"doubt_show", "doubt_hide", "doubt_unseen"}
 )
 _POSITIVE = frozenset(
     {"acceleration", "size_acceleration", "noise", "speed", "size_speed", "max_unseen_s", "birth_odds"}

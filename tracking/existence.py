@@ -101,6 +101,10 @@ class ScoreModel:
     _CLUTTER_BELOW = -0.2  # log-odds of a score of 0.45: the level of the clutter is read off the scores below
     _USUAL_CUT = -0.85  # log-odds of 0.3, where the prior begins
     _PERIOD = 50  # the table is made anew after this many detections, so that it costs little per frame
+    _MIDDLING = 0.5  # log-odds from -0.5 to 0.5, scores from 0.38 to 0.62, are middling
+    _MIDDLING_PRIOR, _MIDDLING_MEMORY = 10.0, 1_000.0  # detections
+    _FOUND_AGAIN = 0.9  # of the objects that are found again after 0.1 s, per further 0.1 s
+    _TRUSTED = 0.42, 0.52  # share of middling detections that continue a track: no trust below, full trust above
     _MEMORY = 20_000.0  # detections remembered: older ones fade, so that counts stay bounded
 
     def __init__(self, decay: float = 2.0, prior_count: float = 30.0) -> None:
@@ -113,6 +117,8 @@ class ScoreModel:
         self._real = 0.5 * prior_count * real / real.sum()
         self._count = self._real + 0.5 * prior_count * clutter / clutter.sum()
         self._pending = 0
+        self._middling = self._MIDDLING_PRIOR
+        self._continuing = self._middling * self._TRUSTED[1]
         self._table = self._make_table()
 
     def read(self, odds: np.ndarray) -> np.ndarray:
@@ -126,6 +132,35 @@ class ScoreModel:
             self._count *= min(1.0, self._MEMORY / self._count.sum())
             self._table = self._make_table()
         return np.interp(odds, _MIDDLE, self._table)
+
+    def learn(self, odds: np.ndarray, continues: np.ndarray, stretch: float = 1.0) -> None:
+        """Learn which detections, of all M of a frame, continue a track.
+
+        Args:
+            odds: (M,) log-odds of their scores.
+            continues: (K,) rows of those that were matched.
+            stretch: time between the frames in tenths of a second: the longer it is, the fewer objects are found again.
+        """
+        near = np.abs(odds) <= self._MIDDLING
+        found_again = self._FOUND_AGAIN ** (stretch - 1.0)
+        self._middling += float(np.count_nonzero(near))
+        self._continuing += float(np.count_nonzero(near[continues])) / found_again
+        if self._middling > self._MIDDLING_MEMORY:
+            self._continuing *= 0.5
+            self._middling *= 0.5
+
+    @property
+    def trust(self) -> float:
+        """From 0 to 1: may the middling scores of this detector be taken at their word?
+
+        An object is found again in the next frame and most clutter is not, so the share of detections of a score that
+        continue a track is close to their precision, without any truth: measured on the visible KITTI half at scores
+        around 0.5 it is 0.1 where 0.05 are right (PointRCNN's cars) and 0.7 where 0.75 are (the noisy detector). But
+        part of the clutter persists as well; where most middling detections are clutter, persistence proves nothing.
+        """
+        share = self._continuing / self._middling
+        low, high = self._TRUSTED
+        return min(max((share - low) / (high - low), 0.0), 1.0)
 
     def _make_table(self) -> np.ndarray:
         count, decay = self._count, self._decay

@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from tracking.config import TrackerConfig
 from tracking.motion import MetricFilter
-from tracking.table import BELIEVED, BORN, CLASS, DETECTION, ID, PRESENT, SCORE, SEEN, XYXY, TrackTable
+from tracking.table import BELIEVED, BEST, BORN, CLASS, DETECTION, ID, MEAN, PRESENT, SCORE, SEEN, XYXY, TrackTable
 from tracking.types import Tracks, TrackState
 
+_ANY = -3.0  # log-odds of a score of 0.05: asks nothing
 _METRIC = ("xy_m", "v_mps", "cov", "size_m", "yaw_rad", "ttc_s", "ttc_low_s", "ttc_high_s", "absolute")
 
 
-def tracks_from(table: TrackTable, metric: MetricFilter | None, t_s: float, config: TrackerConfig) -> Tracks:
-    """The believed tracks: probable enough now, and sure enough once; without a detection only for a short while."""
+class Demand(NamedTuple):
+    """What a track must show to be reported: probabilities of being in view, and log-odds of its scores."""
+
+    show: float
+    hide: float
+    unseen: float
+    best: float
+    mean: float
+
+
+def demand(config: TrackerConfig, trust: float) -> Demand:
+    """Between what is asked of the tracks of a doubtful detector (trust 0) and of a trusted one (1)."""
+    trusted = Demand(config.show, config.hide, config.show_unseen, _ANY, _ANY)
+    doubtful = Demand(
+        config.doubt_show, config.doubt_hide, config.doubt_unseen, config.doubt_best_odds, config.doubt_mean_odds
+    )
+    return Demand(*(trust * a + (1.0 - trust) * b for a, b in zip(trusted, doubtful, strict=True)))
+
+
+def tracks_from(
+    table: TrackTable, metric: MetricFilter | None, t_s: float, config: TrackerConfig, trust: float
+) -> Tracks:
+    """The believed tracks: probable enough now, and sure enough once; without a detection only for a short while.
+
+    Args:
+        trust: in the detector's middling scores, ``ScoreModel.trust``.
+    """
     if not len(table):
         return Tracks.empty()
     present, believed = table.column(PRESENT), table.column(BELIEVED)
     seen = table.column(DETECTION) >= 0
-    believed[present > config.show] = 1.0
-    shown = (believed > 0) & (present > np.where(seen, config.hide, config.show_unseen))
+    asked = demand(config, trust)
+    believed[(present > asked.show) & (table.column(BEST) >= asked.best)] = 1.0
+    shown = (believed > 0) & (present > np.where(seen, asked.hide, asked.unseen)) & (table.column(MEAN) >= asked.mean)
     rows = np.flatnonzero(shown)
     data, detected = table.data[rows], seen[rows]
     share = np.where(detected, config.smooth, 1.0)[:, None]

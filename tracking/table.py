@@ -10,10 +10,11 @@ BOX = slice(0, 4)  # centre x, y, width, height; pixels
 RATE = slice(4, 8)  # their rates; pixels per second
 PP, PV, VV = slice(8, 12), slice(12, 16), slice(16, 20)  # covariance per axis: box, box with rate, rate
 XYXY = slice(20, 24)  # the last matched detection
-PRESENT, HIDDEN, BORN, SEEN, SCORE, DETECTION, ID, BELIEVED, CLASS = range(24, 33)
+PRESENT, HIDDEN, BORN, SEEN, SCORE, DETECTION, ID, BELIEVED, CLASS, BEST, MEAN = range(24, 35)
 """Probabilities of being in view and of being there but hidden; seconds of birth and of the last
-detection; its score; its row in this frame or -1; identity (exact in float64 up to 2^53); 1 once believed; class."""
-VOTES = slice(33, 33 + len(CLASSES))
+detection; its score; its row in this frame or -1; identity (exact in float64 up to 2^53); 1 once believed; class;
+best and fading mean log-odds of its scores."""
+VOTES = slice(35, 35 + len(CLASSES))
 WIDTH = VOTES.stop
 
 

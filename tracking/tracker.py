@@ -24,12 +24,14 @@ from tracking.motion import MetricFilter
 from tracking.report import tracks_from
 from tracking.table import (
     BELIEVED,
+    BEST,
     BORN,
     BOX,
     CLASS,
     DETECTION,
     HIDDEN,
     ID,
+    MEAN,
     PP,
     PRESENT,
     PV,
@@ -46,6 +48,8 @@ from tracking.types import EgoMotion, Tracks
 
 _SMALLEST_PX = 1.0  # predicted boxes never shrink below
 _EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent: it counts in proportion
+_SCORE_MEMORY_S = 0.45  # time constant of the mean of a track's scores
+_MOST_STRETCH = 4.0  # of what grows with the time between frames: 2.5 frames a second, beyond all is guesswork
 _LONGEST_STEP_S = 1.0  # over a longer pause velocities say nothing any more
 _NOTHING = np.empty(0, np.int64)
 
@@ -57,6 +61,11 @@ class _Scene(NamedTuple):
     dt_s: float
     ranges: GroundPoints | None
     camera: Camera | None
+
+    @property
+    def stretch(self) -> float:
+        """Time since the last frame in tenths of a second, where it is longer: settings are for 10 Hz and faster."""
+        return min(max(self.dt_s / _EVIDENCE_PERIOD_S, 1.0), _MOST_STRETCH)
 
     def ranges_of(self, rows: np.ndarray) -> GroundPoints:
         if self.ranges is not None:
@@ -75,6 +84,7 @@ class _Seen(NamedTuple):
     score: np.ndarray
     class_id: np.ndarray
     evidence: np.ndarray  # (M,) log likelihood ratio of existence
+    odds: np.ndarray
 
 
 class Tracker:
@@ -127,15 +137,16 @@ class Tracker:
         scene = _Scene(t_s, self._step_s(t_s), ranges, camera)
         seen = self._read(detections, detected)
         self._move_on(scene, ego)
-        rows, columns, overlap = self._match(seen)
+        rows, columns, overlap = self._match(seen, self.config.widen * scene.stretch)
         if detected:
             self._believe(rows, seen.evidence[columns], scene)
+            self._scores.learn(seen.odds, columns, scene.stretch)
         if len(rows):
             self._learn(rows, columns, seen, scene, detected)
         self._forget(t_s)
         if detected:
             self._begin(columns, overlap, seen, scene)
-        return tracks_from(self._table, self._metric, t_s, self.config)
+        return tracks_from(self._table, self._metric, t_s, self.config, self._scores.trust)
 
     # -- time -------------------------------------------------------------------------------------------------
 
@@ -185,26 +196,26 @@ class Tracker:
         if not good.all():
             row, xyxy, size, score, class_id = row[good], xyxy[good], size[good], score[good], class_id[good]
         if not len(row):
-            return _Seen(row, xyxy, xyxy, xyxy, score, class_id, score)
+            return _Seen(row, xyxy, xyxy, xyxy, score, class_id, score, score)
         box = np.concatenate((xyxy[:, :2] + 0.5 * size, size), axis=1)
         noise = self._spread(size, config.noise**2)
         if not detected:
-            return _Seen(row, xyxy, box, noise, score, class_id, np.zeros(len(row)))
+            return _Seen(row, xyxy, box, noise, score, class_id, np.zeros(len(row)), np.zeros(len(row)))
         odds = log_odds(score)
         worth = self._scores.read(odds)
         evidence = config.evidence_offset + config.evidence_slope * worth
         evidence += config.raw_odds * (odds - config.usual_share * self._scores.usual)
         evidence = np.minimum(np.maximum(evidence, config.evidence_low), config.evidence_high)
-        return _Seen(row, xyxy, box, noise, score, class_id, evidence)
+        return _Seen(row, xyxy, box, noise, score, class_id, evidence, odds)
 
-    def _match(self, seen: _Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _match(self, seen: _Seen, widen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of tracks and of detections that belong together, and how far each detection overlaps any track."""
         table, config = self._table, self.config
         shape = len(table), len(seen.box)
         overlap = np.zeros(shape[1])
         if not shape[0] or not shape[1]:
             return _NOTHING, _NOTHING, overlap
-        a, b = _corners(table.box, 0.5 + config.widen), _corners(seen.box, 0.5 + config.widen)
+        a, b = _corners(table.box, 0.5 + widen), _corners(seen.box, 0.5 + widen)
         i, j = pairs = candidate_pairs(a, b)
         iou = pair_iou(a[i], b[j])
         cost = class_cost(table.column(CLASS)[i].astype(np.int64), seen.class_id[j])
@@ -248,6 +259,9 @@ class Tracker:
             return
         old[:, XYXY] = seen.xyxy[columns]
         old[:, SEEN], old[:, SCORE], old[:, DETECTION] = scene.t_s, score, at
+        odds = seen.odds[columns]
+        old[:, BEST] = np.maximum(old[:, BEST], odds)
+        old[:, MEAN] += -math.expm1(-scene.dt_s / _SCORE_MEMORY_S) * (odds - old[:, MEAN])
         votes = old[:, VOTES]
         votes *= FADE
         votes[np.arange(len(at)), seen.class_id[columns]] += score
@@ -270,7 +284,7 @@ class Tracker:
 
     def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: _Seen, scene: _Scene) -> None:
         """Begin tracks from detections that belong to none."""
-        present = sigmoid(seen.evidence + math.log(self.config.birth_odds))
+        present = sigmoid(seen.evidence + math.log(self.config.birth_odds * scene.stretch**2))
         free = (present >= self.config.birth) & (overlap < self.config.duplicate)
         free[taken] = False
         born = np.flatnonzero(free)
@@ -282,6 +296,7 @@ class Tracker:
         new[:, PRESENT], new[:, SCORE], new[:, DETECTION] = present[born], seen.score[born], seen.row[born]
         new[:, BORN] = new[:, SEEN] = scene.t_s
         new[:, ID] = np.arange(self._next_id, self._next_id + len(born))
+        new[:, BEST] = new[:, MEAN] = seen.odds[born]
         new[:, CLASS] = class_id = seen.class_id[born]
         new[np.arange(len(born)), VOTES.start + class_id] = seen.score[born]
         self._next_id += len(born)
