@@ -10,7 +10,7 @@ from app.export.tables import TABLES, TEXTS, TRUTHS, WHOLE, rows
 from app.record_json import header_line
 from app.types import FrameResult
 
-_ROWS_A_GROUP = 20_000  # some 4 MB of a table in memory before it is written
+_ROWS_A_BATCH, _ROWS_A_GROUP = 1_000, 50_000  # rows as Python's values; rows as Arrow's, some 10 MB, before written
 
 
 class ParquetExporter(Exporter):
@@ -24,28 +24,39 @@ class ParquetExporter(Exporter):
 
         header: dict[str, Any] = json.loads(header_line(self.header))["header"]
         about = {key: value if isinstance(value, str) else json.dumps(value) for key, value in header.items()}
-        self._waiting: dict[str, list[dict[str, Any]]] = {table: [] for table in TABLES}
+        self._rows: dict[str, list[dict[str, Any]]] = {table: [] for table in TABLES}
+        self._batches: dict[str, list[Any]] = {table: [] for table in TABLES}
         self._writers = {
             table: pq.ParquetWriter(path, pa.schema([(c, _kind(pa, c)) for c in columns], metadata=about))
             for path, (table, columns) in zip(self.partial, TABLES.items(), strict=True)
         }
 
     def write(self, result: FrameResult) -> None:
-        for table, waiting in self._waiting.items():
+        for table, waiting in self._rows.items():
             waiting.extend(rows(table, result))
-            if len(waiting) >= _ROWS_A_GROUP:
-                self._flush(table)
+            if len(waiting) >= _ROWS_A_BATCH:
+                self._pack(table)
+
+    def _pack(self, table: str) -> None:
+        import pyarrow as pa
+
+        schema, batches = self._writers[table].schema, self._batches[table]
+        if self._rows[table]:
+            batches.append(pa.RecordBatch.from_pylist(self._rows[table], schema=schema))
+            self._rows[table].clear()
+        if sum(map(len, batches)) >= _ROWS_A_GROUP:
+            self._flush(table)
 
     def _flush(self, table: str) -> None:
         import pyarrow as pa
 
-        writer = self._writers[table]
-        if self._waiting[table]:
-            writer.write_table(pa.Table.from_pylist(self._waiting[table], schema=writer.schema))
-            self._waiting[table].clear()
+        if self._batches[table]:
+            self._writers[table].write_table(pa.Table.from_batches(self._batches[table]))
+            self._batches[table].clear()
 
     def close(self) -> None:
         for table, writer in self._writers.items():
+            self._pack(table)
             self._flush(table)
             writer.close()
 
