@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ import pytest
 
 from app.config import Settings
 from app.overlap import DEPTH, ahead
+from app.runner import run_clip
 from app.speed import known_speed
+from app.video import BufferPool
 from geometry.errors import InputError
 
 
@@ -76,6 +78,27 @@ def test_closing_the_last_stage_closes_all_before_it() -> None:
     last.close()
     assert closed == ["source"]
     assert not {"roadlens-source", "roadlens-doubled"} & names()
+
+
+def test_buffers_are_made_while_the_stages_fill_and_used_again_after_that(
+    noise_clip: Callable[..., Path], one_car_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most one picture in the hands of each stage, and two waiting before it: for 120 frames as for 12."""
+    pools: dict[int, list[int]] = {}
+    take = BufferPool.take
+
+    def counted(self: BufferPool, height_px: int, width_px: int) -> np.ndarray:
+        buffer = take(self, height_px, width_px)
+        pools.setdefault(id(self), []).append(len(self))
+        return buffer
+
+    monkeypatch.setattr(BufferPool, "take", counted)
+    clip = noise_clip(tmp_path / "clip.mp4", frames=120)
+    settings = Settings().changed(detector={"file": str(one_car_model)})
+    run_clip(str(clip), tmp_path / "out", settings)
+    decoded, drawn = sorted((sizes for sizes in pools.values() if len(sizes) == 120), key=max, reverse=True)
+    stages = ("decode", "detect", "step", "draw")
+    assert 2 <= max(decoded) <= len(stages) * (1 + DEPTH) and 1 <= max(drawn) <= 2 * (1 + DEPTH)
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
