@@ -80,6 +80,14 @@ class EgoSettings(_Section):
     speed: Annotated[float, Field(ge=0, le=120)] | str | None = None
 
 
+class StereoSettings(_Section):
+    """``right``: clip of the right camera of a rectified pair, None for one camera alone; ``baseline_m``: from the left
+    to the right lens."""
+
+    right: str | None = None
+    baseline_m: Annotated[float, Field(gt=0, le=5)] = 0.5
+
+
 class LaneSettings(_Section):
     """``enabled``: whether lanes are looked for."""
 
@@ -103,6 +111,7 @@ class Settings(_Section):
     camera: CameraSettings = CameraSettings()
     detector: DetectorSettings = DetectorSettings()
     ego: EgoSettings = EgoSettings()
+    stereo: StereoSettings = StereoSettings()
     lanes: LaneSettings = LaneSettings()
     events: _Events = _Events()  # type: ignore[valid-type]
     video: VideoSettings = VideoSettings()

@@ -18,18 +18,21 @@ import numpy as np
 
 from app.events import EventConfig, EventDetector
 from app.mount import FixedMount, FollowedMount, MountModel, camera_at
+from app.ranging import Ranger, StereoRanger, range_by_box
 from app.record_json import rounded
 from app.speed import known_speed
 from app.types import FrameResult
 from geometry.calibration import CameraMotion
 from geometry.camera import Camera
-from geometry.ground import range_objects
 from geometry.profiles import load_profile
 from perception.lanes import LaneTracker
 from perception.types import Detections, Frame, LaneModel, Lanes, ObjectDetector
+from tracking.config import TrackerConfig
 from tracking.ego_motion import EgoMotionEstimator
+from tracking.follow import BoxFollower
+from tracking.motion_config import MotionConfig
 from tracking.tracker import Tracker
-from tracking.types import EgoMotion
+from tracking.types import EgoMotion, Tracks
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -42,7 +45,8 @@ class PipelineConfig:
     """Choices that belong to no single stage.
 
     Attributes:
-        detect_every: the detector looks at each n-th frame; tracks and lanes go on between.
+        detect_every: the detector looks at each n-th frame; between, the boxes of the tracks are followed in the picture
+            (``tracking.follow``) and stand in the place of detections.
         events: when to warn.
     """
 
@@ -102,6 +106,8 @@ class Pipeline:
 
     Attributes:
         camera: as believed at the last frame.
+        ranger: places detections; another one may be set before the first frame. Its ranges lead the tracks where the
+            tracker's settings say that they are measured.
     """
 
     def __init__(
@@ -118,11 +124,14 @@ class Pipeline:
         self.detector = detector
         self._lane_model = lane_model
         self._tracker = tracker
+        self.ranger: Ranger = range_by_box
         self._base = camera
         self._motion = motion or Motion(EgoMotionEstimator(), FixedMount(camera))
         self._events = EventDetector(self.config.events)
         self._lanes = Lanes()
         self._last_s: float | None = None
+        self._follower = BoxFollower() if self.config.detect_every > 1 else None
+        self._tracks = Tracks.empty()
         self._detected = 0
         self._stepped = 0
 
@@ -163,6 +172,11 @@ class Pipeline:
             watch.lap("detect")
         looked = self._stepped % self.config.detect_every == 0
         self._stepped += 1
+        if self._follower is not None:
+            followed = self._follower.step(frame.bgr, self._tracks)
+            if not looked and not len(found):  # a record has the followed boxes already
+                found = rounded(followed)
+            watch.lap("follow")
         t_s = round(frame.t_s, TIME_DECIMALS)
         dt_s = 0.0 if self._last_s is None else t_s - self._last_s
         self._last_s = t_s
@@ -175,9 +189,10 @@ class Pipeline:
         moved = {"forward_m": ego.speed_mps * dt_s, "yaw_rad": ego.yaw_rate_radps * dt_s}
         self._lanes = self._lane_model.step(frame, self.camera, found, **moved)
         watch.lap("lanes")
-        ranges = range_objects(self.camera, found.xyxy_px, found.class_id)
+        ranges = self.ranger(frame, self.camera, found)
         watch.lap("ranges")
         tracks = self._tracker.update(found, t_s, ranges=ranges, ego=ego, camera=self.camera, detected=looked)
+        self._tracks = tracks
         watch.lap("tracks")
         events = self._events.step(t_s, tracks, self._lanes, ego, pose)
         watch.lap("events")
@@ -200,17 +215,22 @@ def build_pipeline(
     if detector is None and load:
         detector = open_detector(settings)
     lane_model = LaneTracker() if settings.lanes.enabled else NoLanes()
-    return Pipeline(
+    right = settings.stereo.right
+    config = TrackerConfig() if right is None else TrackerConfig(metric=MotionConfig(measured_ranges=True))
+    pipeline = Pipeline(
         camera,
         detector,
         lane_model,
-        Tracker(),
+        Tracker(config),
         PipelineConfig(settings.detector.every, settings.events),
         Motion(
             EgoMotionEstimator(supplied=known_speed(settings.ego.speed)),
             FollowedMount(camera, settings.camera.mount_file) if settings.camera.calibrate else FixedMount(camera),
         ),
     )
+    if right is not None:
+        pipeline.ranger = StereoRanger(right, settings.stereo.baseline_m, camera, rate=settings.clip.rate_hz)
+    return pipeline
 
 
 def open_detector(settings: Settings) -> ObjectDetector:

@@ -79,6 +79,48 @@ def test_rows_given_shared_unknowns_equal_the_joint_filter() -> None:
             np.testing.assert_allclose(given_shared.gain[i] @ shared.cov, P[at, :m], atol=1e-9)
 
 
+def test_with_memory_the_rows_equal_the_joint_filter_in_drift() -> None:
+    """Two unknowns that drift between measurements: what they were stays common to all rows (to 1e-8); without memory
+    that is lost."""
+    rng = np.random.default_rng(11)
+    rows, n, m, k = 3, 2, 2, 2
+    decay, noise = np.array([0.9, 0.5]), np.array([0.02, 0.3])
+    start = Shared(rng.standard_normal(m), positive(rng, m, m))
+    given_shared = RowsGiven(rng.standard_normal((rows, n)), positive(rng, rows, n, n), np.zeros((rows, n, m)))
+    x = np.concatenate([start.mean, given_shared.mean.ravel()])
+    P = np.zeros((len(x), len(x)))
+    P[:m, :m] = start.cov
+    for i in range(rows):
+        at = slice(m + i * n, m + (i + 1) * n)
+        P[at, at] = given_shared.cov[i]
+    A, Q = np.diag(np.concatenate([decay, np.ones(rows * n)])), np.zeros_like(P)
+    Q[:m, :m] = np.diag(noise)
+    filters = dict.fromkeys((0, rows * n), (start, given_shared))
+    for _ in range(6):
+        x, P = A @ x, A @ P @ A.T + Q
+        H, D = rng.standard_normal((rows, k, n)), rng.standard_normal((rows, k, m))
+        R, z = positive(rng, rows, k, k), rng.standard_normal((rows, k))
+        whole, R_whole = np.zeros((rows * k, len(x))), np.zeros((rows * k, rows * k))
+        for i in range(rows):
+            at = slice(i * k, i * k + k)
+            whole[at, :m], whole[at, m + i * n : m + (i + 1) * n], R_whole[at, at] = D[i], H[i], R[i]
+        K = P @ whole.T @ np.linalg.inv(whole @ P @ whole.T + R_whole)
+        x, P = x + K @ (z.ravel() - whole @ x), (np.eye(len(x)) - K @ whole) @ P
+        for memory, (shared, row) in filters.items():
+            shared, row = predict_shared(shared, row, decay, noise, memory)
+            D_all = np.concatenate([D, np.zeros((rows, k, memory))], axis=2)
+            residual = z - (H @ row.mean[..., None])[..., 0] - D_all @ shared.mean
+            filters[memory] = update(shared, row, Measured(residual, H, D_all, R))
+    shared, row = filters[rows * n]
+    np.testing.assert_allclose(shared.mean[:m], x[:m], atol=1e-8)
+    np.testing.assert_allclose(shared.cov[:m, :m], P[:m, :m], atol=1e-8)
+    np.testing.assert_allclose(row.mean.ravel(), x[m:], atol=1e-8)
+    for i in range(rows):
+        at = slice(m + i * n, m + (i + 1) * n)
+        np.testing.assert_allclose(row.marginal(shared)[i], P[at, at], atol=1e-8)
+    assert not np.allclose(filters[0][0].cov, P[:m, :m], rtol=1e-3)
+
+
 def test_drift_of_the_shared_unknowns_keeps_what_each_row_knows() -> None:
     """The joint of each row with the drifted unknowns: cov(row) is as before, cov(row, s) decays."""
     rng = np.random.default_rng(1)
@@ -262,6 +304,39 @@ def test_many_objects_tell_the_pitch() -> None:
     np.testing.assert_allclose(state.xy_m[:, 0], x_m, rtol=0.04)
     flat = tilted.height_m / np.tan(np.arctan(1.65 / x_m) - math.radians(0.5))
     assert abs(flat[-1] / x_m[-1] - 1) > 0.2  # what the road alone would say of the farthest
+
+
+def test_one_car_on_a_side_street_does_not_tilt_the_road_of_the_others() -> None:
+    """Six cars on the plane, one 0.6 m below it: that one's road departs, the others' distances stay right."""
+    metric = MetricFilter(MotionConfig.outlines())
+    x_m = np.array([9.0, 13.0, 18.0, 24.0, 31.0, 40.0, 16.0])
+    below = np.array([0, 0, 0, 0, 0, 0, -0.6])
+    y_m = np.array([-4.0, 0, 4, -4, 0, 4, 7])
+    solid = np.stack([[1.49, 1.63, 3.9, x + 1.95, y, z, 0.0] for x, y, z in zip(x_m, y_m, below, strict=True)])
+    boxes, car = outline_px(CAMERA, solid)[0], np.full(7, CAR)
+    metric.birth(unranged(7), boxes, car, CAMERA, 0.0)
+    for index in range(1, 40):
+        metric.predict(0.1)
+        metric.update(np.arange(7), unranged(7), boxes, car, CAMERA, 0.1 * index)
+    state = metric.state()
+    np.testing.assert_allclose(state.xy_m[:6, 0], x_m[:6], rtol=0.03)
+    np.testing.assert_allclose(state.xy_m[6, 0], x_m[6], rtol=0.2)  # its ground contact alone would say 11.7 m
+
+
+def test_ranges_of_another_sensor_win_over_the_box() -> None:
+    """A bus-high "car" whose box looks near: measured ranges are believed where the settings say they are measured."""
+    boxes, _ = outline_px(CAMERA, np.array([[2.9, 2.2, 6.0, 33.0, 0.0, 0.0, 0.0]]))
+    found = {}
+    for measured in (False, True):
+        metric = MetricFilter(MotionConfig(measured_ranges=measured, overhang_m=0.0))
+        ranges = GroundPoints(np.array([[30.0, 0.0]]), np.diag([0.25, 0.25])[None], np.array([True]))
+        metric.birth(ranges, boxes, np.array([CAR]), CAMERA, 0.0)
+        for index in range(1, 10):
+            metric.predict(0.1)
+            metric.update(np.array([0]), ranges, boxes, np.array([CAR]), CAMERA, 0.1 * index)
+        found[measured] = metric.state().xy_m[0, 0]
+    assert found[True] == pytest.approx(30.0, rel=0.03)
+    assert found[False] < 0.85 * 30.0
 
 
 def test_covariance_is_honest() -> None:

@@ -34,13 +34,13 @@ from tracking.box_model import (
     STATES,
     YAWS_RAD,
     Edges,
-    Sides,
     Step,
     edges,
     move,
     sides,
 )
 from tracking.collision import time_to_collision
+from tracking.heading import heading_evidence, heading_prior, normalised
 from tracking.motion_config import MotionConfig
 from tracking.own_road import OwnRoad
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
@@ -93,12 +93,7 @@ class MetricFilter:
         self._ego = EgoMotion()
         self._last_speed_mps = math.nan
         self._dt_s = 0.0
-        aligned = np.exp(-0.5 * (YAWS_RAD / config.aligned_rad) ** 2)
-        spacing = _bin_widths()
-        aligned *= spacing
-        self._yaw_prior = (
-            config.aligned_share * aligned / aligned.sum() + (1 - config.aligned_share) * spacing / spacing.sum()
-        )
+        self._yaw_prior = heading_prior(config.aligned_share, config.aligned_rad)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -239,6 +234,8 @@ class MetricFilter:
             if new.any():
                 self._place(rows[new], BoxSlopes(seen.slope[new], seen.sigma[new], seen.seen[new]), camera)
             self._measure(rows, seen, camera)
+            if self.config.measured_ranges:
+                self._measure_ranges(rows, ranges[usable])
             self._seen[rows] = True
             self._answer = None
 
@@ -269,33 +266,39 @@ class MetricFilter:
         part.mean[:, LOG_X] = np.clip(part.mean[:, LOG_X], *_LOG_RANGE)
         log_yaw = self._log_yaw[rows]
         side = sides(part.mean)
-        evidence = self._turn(part, side, seen)
-        now = _normal(log_yaw + self.config.yaw_now * evidence)
-        log_yaw = _normal(log_yaw + self.config.yaw_temper * evidence)
+        evidence = heading_evidence(part, side, seen)
+        now = normalised(log_yaw + self.config.yaw_now * evidence)
+        log_yaw = normalised(log_yaw + self.config.yaw_temper * evidence)
         expected = edges(part.mean, self._shared.mean, camera.height_m, np.exp(now), side)
         measured = self._measured(expected, part.mean, seen, size_priors(self._class_id[rows]).grounded)
         wide = np.maximum(surprise(self._shared, part, measured) / self.config.gate, 1.0)
-        measured = Measured(measured.residual, measured.H, measured.D, measured.R * wide[:, None, None])
-        before = self._shared.mean
-        self._shared, part = update(self._shared, part, measured)
-        self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
         self._log_yaw[rows] = log_yaw
+        noise = measured.R * wide[:, None, None]
+        self._take_in(rows, part, Measured(measured.residual, measured.H, measured.D, noise))
+
+    def _measure_ranges(self, rows: np.ndarray, ranges: GroundPoints) -> None:
+        """Take in distances to the nearest faces that another sensor measured."""
+        rows, xy_m, cov_m2 = rows[ranges.valid], ranges.xy_m[ranges.valid], ranges.cov_m2[ranges.valid]
+        ahead = xy_m[:, 0] > _NEAREST_M
+        rows, x_m, variance = rows[ahead], xy_m[ahead, 0], cov_m2[ahead, 0, 0]
+        if not len(rows):
+            return
+        x_m = x_m + np.where(self._class_id[rows] <= _LAST_VEHICLE, self.config.overhang_m, 0.0)
+        part = RowsGiven(*(a[rows] for a in _parts(self._rows)))
+        H = np.zeros((len(rows), 1, STATES))
+        H[:, 0, LOG_X] = 1.0
+        residual = (np.log(x_m) - part.mean[:, LOG_X])[:, None]
+        seen = Measured(residual, H, np.zeros((len(rows), 1, _UNKNOWNS)), (variance / x_m**2)[:, None, None])
+        wide = np.maximum(surprise(self._shared, part, seen) / self.config.gate, 1.0)
+        self._take_in(rows, part, Measured(residual, H, seen.D, seen.R * wide[:, None, None]))
+
+    def _take_in(self, rows: np.ndarray, part: RowsGiven, seen: Measured) -> None:
+        """Update rows, the shared unknowns, and by them all other rows."""
+        before = self._shared.mean
+        self._shared, part = update(self._shared, part, seen)
+        self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
         for whole, new in zip(_parts(self._rows), _parts(part), strict=True):
             whole[rows] = new
-
-    def _turn(self, part: RowsGiven, side: Sides, seen: BoxSlopes) -> np.ndarray:
-        """Heading by the box's width at each heading against the width seen."""
-        width = side.slope[..., 0] - side.slope[..., 1]
-        got = (seen.slope[:, LEFT] - seen.slope[:, RIGHT])[:, None]
-        by_w = side.by_log_w[..., 0] - side.by_log_w[..., 1]
-        by_l = side.by_log_l[..., 0] - side.by_log_l[..., 1]
-        cov = part.cov
-        var_w, var_l = cov[:, LOG_W, LOG_W, None], cov[:, LOG_L, LOG_L, None]
-        edge = (seen.sigma[:, LEFT] ** 2 + seen.sigma[:, RIGHT] ** 2)[:, None]
-        variance = by_w**2 * var_w + by_l**2 * var_l + width**2 * (cov[:, LOG_X, LOG_X, None] + 0.02**2) + edge
-        log_likelihood = -0.5 * (got - width) ** 2 / variance - 0.5 * np.log(variance)
-        both = (seen.seen[:, LEFT] & seen.seen[:, RIGHT])[:, None]
-        return np.where(both, log_likelihood, 0.0)
 
     def _measured(self, expected: Edges, mean: np.ndarray, seen: BoxSlopes, grounded: np.ndarray) -> Measured:
         sigma = np.where(seen.seen, seen.sigma, _UNSEEN)
@@ -369,19 +372,6 @@ class MetricFilter:
 
 def _parts(rows: RowsGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows.mean, rows.cov, rows.gain
-
-
-def _normal(log_share: np.ndarray) -> np.ndarray:
-    log_share = log_share - log_share.max(axis=1, keepdims=True)
-    return log_share - np.log(np.exp(log_share).sum(axis=1, keepdims=True))
-
-
-def _bin_widths() -> np.ndarray:
-    order = np.argsort(YAWS_RAD)
-    around = np.concatenate([[YAWS_RAD[order][-1] - math.pi], YAWS_RAD[order], [YAWS_RAD[order][0] + math.pi]])
-    widths = np.empty(len(YAWS_RAD))
-    widths[order] = (around[2:] - around[:-2]) / 2
-    return widths
 
 
 def _metres(mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

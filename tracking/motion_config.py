@@ -30,6 +30,8 @@ class MotionConfig:
         yaw_temper, yaw_now: weight of a frame's evidence on heading, to keep and for the frame itself; turned_noise:
             how much more than white the error is that an unknown heading makes; yaw_s: how long headings last.
         aligned_share, aligned_rad: share of objects that point along the road, and how well.
+        measured_ranges: the ranges handed in are of another sensor (stereo, radar) and are measured too; else they
+            are taken to come from the same boxes, and passed over.
         kerb_m: as own_road_m, of people and riders, who stand on kerbs.
         road_freedom: degrees of freedom of the departures' tails (Student's t).
         rough_first, rough_limits, rough_rate: roughness of the road against a usual one: at first, least and most,
@@ -56,6 +58,7 @@ class MotionConfig:
     turned_noise: float = 50.0
     aligned_share: float = 0.6
     aligned_rad: float = 0.06
+    measured_ranges: bool = False
     kerb_m: float = 0.10
     road_freedom: float = 1.0
     rough_first: float = 1.0

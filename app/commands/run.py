@@ -32,6 +32,10 @@ def run(
     speed: Annotated[
         str | None, typer.Option(help="Own speed: metres a second, or a CSV file with t_s,speed_mps.")
     ] = None,
+    stereo: Annotated[
+        Path | None, typer.Option(help="Clip of the right camera of a rectified pair: distances by stereo.")
+    ] = None,
+    baseline: Annotated[float | None, typer.Option(min=0.01, help="From the left to the right lens, metres.")] = None,
     rate: Annotated[float | None, typer.Option(min=0.01, help="Pictures a second of a folder.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or tensorrt.")] = None,
     input_size: Annotated[str | None, typer.Option(help="Of the network, as 640x384, where it is open.")] = None,
@@ -73,6 +77,7 @@ def run(
             "input_size": parse_size(input_size),
         },
         ego={"speed": parse_speed(speed)},
+        stereo={"right": None if stereo is None else str(stereo), "baseline_m": baseline},
         lanes={"enabled": False if no_lanes else None},
         video={"write": False if no_video else None},
     )
