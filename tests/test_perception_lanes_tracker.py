@@ -32,6 +32,15 @@ def paint(camera, coeffs, *, dashed=(), colour=(235, 235, 235), worn=0.0, road=9
     return np.clip(image + rng.normal(0, noise, image.shape), 0, 255).astype(np.uint8)
 
 
+def cut(image, camera, beyond_m, road=90):
+    """The picture with bare road beyond a distance."""
+    v, u = np.mgrid[0 : camera.height_px, 0 : camera.width_px]
+    xy, valid = camera.ground_from_px(np.stack([u, v], axis=-1).astype(float))
+    out = image.copy()
+    out[valid & (xy[..., 0] > beyond_m)] = road
+    return out
+
+
 def follow(image, camera=CAMERA, frames=4, detections=NONE):
     tracker = LaneTracker()
     for k in range(frames):
@@ -48,7 +57,8 @@ def test_offset_width_heading_and_curvature(radius_m):
     assert lanes.left is not None and lanes.right is not None
     assert lanes.offset_m == pytest.approx(0.2, abs=0.05)
     assert lanes.width_m == pytest.approx(3.5, abs=0.06)
-    assert lanes.heading_rad == pytest.approx(-heading, abs=0.006)
+    # Heading and bend are told apart the worse, the less road is in sight: 0.4 degrees at a radius of 150 m.
+    assert lanes.heading_rad == pytest.approx(-heading, abs=0.006 if abs(radius_m) > 400 else 0.008)
     assert lanes.curvature_pm == pytest.approx(1 / radius_m, abs=max(0.1 / abs(radius_m), 2e-4))
     assert lanes.left.score > 0.5 and lanes.right.score > 0.5
     assert (lanes.left.kind, lanes.right.kind) == ("solid", "dashed")
@@ -66,6 +76,28 @@ def test_a_bare_road_has_no_lanes():
     assert all(b.score <= 0.5 for b in lanes.boundaries)
     assert lanes.status is LaneStatus.UNKNOWN
     assert math.isnan(lanes.offset_m) or all(b.score <= 0.5 for b in lanes.boundaries)
+
+
+def test_the_last_metres_of_paint_are_not_believed():
+    lines = paint(CAMERA, [(1.75, 0, 0), (-1.75, 0, 0)], noise=1.0)
+    assert len(follow(lines, frames=8).believed) == 2
+    rng = np.random.default_rng(4)
+    end = cut(lines, CAMERA, 6.5).astype(float) + rng.normal(0, 3, lines.shape)
+    assert follow(np.clip(end, 0, 255).astype(np.uint8), frames=8).believed == ()
+
+
+def test_lines_that_jump_about_are_not_believed():
+    """Each picture shows fine paint, but somewhere else: nothing a road does."""
+    rng = np.random.default_rng(2)
+    pictures = [
+        paint(CAMERA, [(1.75 + shift, turn, 0), (-1.75 + shift, turn, 0)])
+        for shift, turn in zip(rng.uniform(-0.3, 0.3, 8), rng.uniform(-0.02, 0.02, 8), strict=True)
+    ]
+    tracker, believed = LaneTracker(), []
+    for k in range(24):
+        lanes = tracker.step(Frame(k, k / 25, pictures[k % 8]), CAMERA, NONE, forward_m=0.0, yaw_rad=0.0)
+        believed.append(len(lanes.believed))
+    assert np.mean(believed[8:]) < 0.5  # of two boundaries
 
 
 def test_worn_paint_and_a_shadow():
