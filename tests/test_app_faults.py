@@ -21,6 +21,8 @@ from app.batch_plan import collect
 from app.config import Settings
 from app.record import load
 from app.runner import run_clip
+from app.video import frames
+from perception.types import Frame
 
 NoiseClip = Callable[..., Path]
 GOOD = 32
@@ -280,8 +282,8 @@ def test_interrupted_once_it_finishes_its_clip_and_twice_it_gives_up(
     one_car_model: Path, noise_clip: NoiseClip, tmp_path: Path, times: int
 ) -> None:
     archive, out = tmp_path / "archive", tmp_path / "out"
-    for name, frames in (("a", 4), ("b", 1500), ("c", 4)):
-        noise_clip(archive / f"{name}.mp4", frames=frames)
+    for name, length in (("a", 4), ("b", 1500), ("c", 4)):
+        noise_clip(archive / f"{name}.mp4", frames=length)
     process = start(archive, out, one_car_model, "--no-video")
     until_s = time.monotonic() + 120
     while time.monotonic() < until_s and not list(out.glob(".partial/b.*/results.partial.jsonl")):
@@ -360,3 +362,32 @@ def test_a_wall_clock_that_jumps_changes_nothing(
     monkeypatch.undo()
     assert 0.0 < summary.wall_s < 600.0 and all(0.0 <= ms < 600_000.0 for ms in summary.stage_ms.values())
     assert contents(tmp_path / "jumping") == contents(tmp_path / "calm")
+
+
+# -- long runs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_long_run_does_not_grow(
+    one_car_model: Path, noise_clip: NoiseClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar of 20 MB over 15,000 frames is 1.4 kB a frame; tests/benchmarks/bench_pipeline.py runs all 20,000."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("the resident set is read from /proc")
+    count, warm = 900, 300
+    resident_kb: dict[int, int] = {}
+    clip = noise_clip(tmp_path / "clip.mp4", frames=20)
+    pictures = list(frames(clip))
+
+    def endless(*args: object, **rest: object) -> Iterator[Frame]:
+        for number in range(count):
+            if number in (warm, count - 1):
+                line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+                resident_kb[number] = int(line.split()[1])
+            yield Frame(number, number / 20, pictures[number % len(pictures)].bgr)
+
+    monkeypatch.setattr("app.runner.frames", endless)
+    summary = run_clip(str(clip), tmp_path / "out", settings(one_car_model))
+    assert summary.frames == count
+    assert resident_kb[count - 1] - resident_kb[warm] < 3000, "5 kB a frame; a picture has 74"
