@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from app.record import Header, RecordWriter, find, load, read
+from app.config import Settings
+from app.record import Header, RecordWriter, clip_path, count, find, load, read, stream
 from app.record_json import frame_line, header_line, read_frame, rounded
+from app.runner import run_clip
 from app.types import CameraPose, Event, EventKind, FrameResult
 from geometry.camera import Camera
 from geometry.distortion import Distortion
@@ -186,6 +188,29 @@ def test_a_folder_without_a_record_is_told(tmp_path: Path) -> None:
         find(tmp_path)
 
 
+SAMPLES = Path(__file__).parents[1] / "sample_videos"
+
+
+@pytest.mark.parametrize("name", ["highway_cut_in", "city_people_stopped_car", "curved_night_rain"])
+def test_runs_of_the_sample_clips_follow_the_published_schema(name: str, tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((Path(__file__).parents[1] / "docs" / "records.schema.json").read_text())
+    check = jsonschema.Draft202012Validator(schema)
+    clip = SAMPLES / f"{name}.mp4"
+    settings = Settings().changed(
+        clip={"end_s": 1.8}, camera={"profile": str(clip.with_suffix(".toml"))}, video={"write": False}
+    )
+    summary = run_clip(clip, tmp_path, settings)
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert len(lines) == summary.frames + 1 == 46
+    for line in lines:
+        check.validate(json.loads(line))
+    seen = [json.loads(line) for line in lines[1:]]
+    assert any(frame["detections"]["score"] for frame in seen) and any(frame["lanes"]["left"] for frame in seen)
+    if name == "highway_cut_in":
+        assert any(frame["tracks"]["track_id"] for frame in seen), "what is validated is there at all"
+
+
 @pytest.mark.parametrize("count", [0, 3])
 def test_lines_follow_the_published_schema(count: int) -> None:
     jsonschema = pytest.importorskip("jsonschema")
@@ -198,3 +223,37 @@ def test_lines_follow_the_published_schema(count: int) -> None:
     assert not check.is_valid(line)
     line = json.loads(frame_line(result(1, count))) | {"more": 1}
     assert not check.is_valid(line)
+
+
+# -- records of any length ---------------------------------------------------------------------------------------------
+
+
+def test_a_stream_gives_the_frames_of_load_as_often_as_asked(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path / "results.jsonl", header()) as writer:
+        for number in range(4):
+            writer.write(result(number))
+    recording, run = stream(tmp_path), load(tmp_path)
+    assert recording.header.camera == run.header.camera and recording.folder == tmp_path
+    for _ in range(2):
+        lines = [frame_line(frame) for frame in recording.results]
+        assert lines == [frame_line(frame) for frame in run.results] and len(lines) == count(tmp_path) == 4
+
+
+def test_a_line_that_was_cut_off_is_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    with RecordWriter(path, header()) as writer:
+        writer.write(result(0))
+        writer.write(result(1))
+    path.write_bytes(path.read_bytes()[:-30])
+    assert count(path) == len(load(path).results) == 1
+
+
+def test_the_clip_of_a_record_is_where_its_header_says_or_in_the_folder(tmp_path: Path) -> None:
+    source = tmp_path / "elsewhere.mp4"
+    with RecordWriter(tmp_path / "results.jsonl", Header({"source": str(source)}, CAMERA, {"name": "d"}, {})):
+        pass
+    assert clip_path(stream(tmp_path)) is None
+    (tmp_path / "clip.mp4").touch()
+    assert clip_path(stream(tmp_path)) == tmp_path / "clip.mp4"
+    source.touch()
+    assert clip_path(stream(tmp_path)) == source

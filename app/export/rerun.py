@@ -27,6 +27,7 @@ from tracking.types import Tracks
 
 VEHICLE, CAMERA, IMAGE = "vehicle", "vehicle/camera", "vehicle/camera/image"
 _SCALARS = ("ego/speed_mps", "ego/yaw_rate_radps", "lane/offset_m", "lane/width_m", "tracks/nearest_m")
+_CHUNK_S = 3.0  # of writing; rerun's own is 0.2, made for watching live
 _PLANE_M = 4.0  # how far before the camera the 3D view shows the picture
 
 
@@ -52,7 +53,7 @@ class RerunExporter(Exporter):
         self._rr = rr = rerun_package()
         self._pictures = Pictures(self.recording)
         self.partial[0].touch()  # a folder that cannot be written is told before any work
-        self._stream = rr.RecordingStream("roadlens", send_properties=True)
+        self._stream = rr.RecordingStream("roadlens", batcher_config=_large_chunks(rr))
         self._stream.save(self.partial[0], default_blueprint=_blueprint(rr))
         self._stream.send_recording_name(Path(str(self.header.clip.get("source", "run"))).name)
         camera = self.header.camera
@@ -111,6 +112,13 @@ class RerunExporter(Exporter):
                 self._stream.log(name, self._rr.Scalars(float(value)))
             else:
                 self._stream.log(name, self._rr.Clear(recursive=False))
+
+
+def _large_chunks(rr: Any) -> Any:
+    """Fewer, larger chunks: the file's index, which rerun keeps in memory until the end, grows with their number."""
+    config = rr.ChunkBatcherConfig.DEFAULT()
+    config.flush_tick = _CHUNK_S
+    return config
 
 
 def _pinhole(rr: Any, camera: Camera) -> Any:
