@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "quantize": "app.commands.quantize:quantize",
     "models": "app.commands.models:models",
     "train": "app.commands.train:train",
+    "train-lanes": "app.commands.train_lanes:train_lanes",
     "export": "app.commands.export:export",
     "scene": "app.commands.scene:scene",
 }

@@ -14,6 +14,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from app.evaluation.lane import LabelledFrame
     from geometry.camera import Camera
+    from perception.lanes.learned import LearnedEvidence
     from perception.types import ObjectDetector
 
 
@@ -23,6 +24,9 @@ def eval_lane(
     fov: Annotated[float, typer.Option(help="Horizontal field of view in degrees where no profile is given.")] = 60.0,
     detector: Annotated[
         str | None, typer.Option(help="Model whose boxes are no lane evidence. Default: the embedded one; none: none.")
+    ] = None,
+    learned: Annotated[
+        Path | None, typer.Option(help="Lane network (roadlens train-lanes) as one more source of evidence.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the plot and the contact sheet.")] = Path("out/eval_lane"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
@@ -37,16 +41,19 @@ def eval_lane(
     from app.evaluation.lane import evaluate, load_labels
     from app.evaluation.lane_plots import plot_accuracy, worst_frames
     from app.evaluation.report import write_json
-    from perception.lanes import LaneTracker
+    from perception.lanes import LaneConfig, LaneTracker
 
     console = Console()
     frames = load_labels(data)
     found = _camera(frames, camera, fov, console)
     objects = _detector(detector, console)
+    network = _network(learned)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("lanes", total=len(frames))
-        scores, predictions = evaluate(frames, found, LaneTracker, objects, lambda: progress.advance(task))
+        scores, predictions = evaluate(
+            frames, found, lambda: LaneTracker(LaneConfig(learned=network)), objects, lambda: progress.advance(task)
+        )
     figures = scores.figures()
     console.print(_table(figures))
     out.mkdir(parents=True, exist_ok=True)
@@ -100,6 +107,14 @@ def _detector(name: str | None, console: Console) -> ObjectDetector | None:
         return None
     console.print(f"vehicles masked by {detector.description['name']}")
     return detector
+
+
+def _network(path: Path | None) -> LearnedEvidence | None:
+    if path is None:
+        return None
+    from perception.lanes.learned import LearnedEvidence
+
+    return LearnedEvidence(path)
 
 
 def _table(figures: dict[str, float]) -> Table:

@@ -11,6 +11,7 @@ from geometry.camera import Camera
 from perception.lanes.describe import Look, describe, road_tints
 from perception.lanes.family import Shape, search
 from perception.lanes.fit import Candidates, FamilyFit, find_candidates, fit_family
+from perception.lanes.learned import LearnedEvidence
 from perception.lanes.ridge import Crossings, Evidence, find_crossings, marking_evidence
 from perception.lanes.select import pick_lanes
 from perception.lanes.slices import HALF_WIDTH_M, STEP_M, FreeRoad, SliceGrid
@@ -56,9 +57,19 @@ class FrameView:
     crossings: Crossings
 
     @classmethod
-    def of(cls, bgr: np.ndarray, camera: Camera, grid: SliceGrid, boxes_px: np.ndarray) -> FrameView:
+    def of(
+        cls,
+        bgr: np.ndarray,
+        camera: Camera,
+        grid: SliceGrid,
+        boxes_px: np.ndarray,
+        learned: LearnedEvidence | None = None,
+    ) -> FrameView:
         """Evidence and crossings of a picture (H, W, 3); crossings on the road plane of ``camera``."""
-        evidence, free = marking_evidence(grid.warp(bgr), grid), grid.uncovered(boxes_px)
+        view, free = grid.warp(bgr), grid.uncovered(boxes_px)
+        evidence = marking_evidence(view, grid)
+        if learned is not None:
+            evidence = learned.fused(evidence, view)
         return cls(grid, free, evidence, _to_camera(find_crossings(evidence, grid, free), grid, camera))
 
     def paths(self, shape: Shape, base_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from perception.lanes.boundary_filter import BoundaryFilter, Motion, fused
 from perception.lanes.family import Shape
 from perception.lanes.fit import Candidates
 from perception.lanes.frame_fit import Belief, FrameFit, FrameView, fit_frame
+from perception.lanes.learned import LearnedEvidence
 from perception.lanes.select import pick_ego
 from perception.lanes.slices import SliceGrid
 from perception.lanes.status import lane_status
@@ -44,10 +45,12 @@ class LaneConfig:
     Attributes:
         min_score: boundaries under it are not reported.
         neighbours: how many boundaries beyond the ego pair are sought on each side.
+        learned: network as one more source of evidence; None: the slices alone.
     """
 
     min_score: float = 0.2
     neighbours: int = 1
+    learned: LearnedEvidence | None = None
 
 
 class LaneTracker:
@@ -105,7 +108,8 @@ class LaneTracker:
         base = np.array([b.coeff[0] for b in self._boundaries])
         score = np.array([b.score for b in self._boundaries])
         belief = Belief(self._shape, self._width_m, base, score)
-        return fit_frame(FrameView.of(bgr, camera, self._grid, boxes_px), belief, self.config.neighbours)
+        view = FrameView.of(bgr, camera, self._grid, boxes_px, self.config.learned)
+        return fit_frame(view, belief, self.config.neighbours)
 
     # -- over time ----------------------------------------------------------------------------------------------
 
