@@ -14,6 +14,7 @@ import numpy as np
 import supervision as sv
 
 from app.draw_birdseye import BirdsEyePanel, lateral_m
+from app.draw_box3d import draw_boxes3d
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, PANEL, WHITE, bgr, put_text, shade, text_width
 from app.types import EventKind, FrameResult
 from app.video_types import BufferPool
@@ -59,6 +60,7 @@ class Painter:
         if self._panel is not None:
             self._panel.draw(image[:, width_px:], frame.bgr, result, camera, trails, alert)
         self._lanes(picture, result.lanes, camera)
+        self._bodies(picture, result.tracks, camera)
         self._tracks(picture, result.tracks, alert)
         self._status(picture, result)
         self._warning(picture, result)
@@ -82,6 +84,11 @@ class Painter:
                 cv2.polylines(
                     picture, [np.rint(points * 16).astype(np.int32)], False, colour, thickness_px, cv2.LINE_AA, 4
                 )
+
+    def _bodies(self, picture: np.ndarray, tracks: Tracks, camera: Camera) -> None:
+        shown = tracks[(tracks.state != TrackState.TENTATIVE) & (tracks.detection >= 0)]
+        colours = [CLASS_COLOURS[index] for index in shown.class_id.tolist()]
+        draw_boxes3d(picture, shown, camera, colours, max(1, round(self.scale)))
 
     # -- objects ----------------------------------------------------------------------------------------------
 

@@ -134,8 +134,11 @@ def range_cues(
     Raises:
         ValueError: a class outside the vocabulary.
     """
-    edges = box_slopes(camera, xyxy_px, noise)
-    priors = size_priors(class_id)
+    return _cues(camera, box_slopes(camera, xyxy_px, noise), size_priors(class_id), (pitch_sigma_rad, noise))
+
+
+def _cues(camera: Camera, edges: BoxSlopes, priors: SizePriors, doubts: tuple[float, RangeNoise]) -> RangeCues:
+    pitch_sigma_rad, noise = doubts
     log_size, spread = priors.moments()
     x_ground = camera.height_m / np.maximum(-edges.slope[:, BOTTOM], _MIN_SLOPE)
     x_height = _range_by_height(camera, edges, np.exp(log_size[:, 0]), np.exp(log_size[:, 2]))
@@ -232,11 +235,10 @@ def range_objects(
         x forward to the nearest face, y of the centre, metres; covariance; invalid (NaN) where no cue is left, as for
         a box that fills the picture.
     """
-    cues = range_cues(camera, xyxy_px, class_id, pitch_sigma_rad=pitch_sigma_rad, noise=noise)
-    x_m, log_sigma = fuse_cues(cues)
+    edges, priors = box_slopes(camera, xyxy_px, noise), size_priors(class_id)
+    x_m, log_sigma = fuse_cues(_cues(camera, edges, priors, (pitch_sigma_rad, noise)))
     valid = np.isfinite(x_m) & (x_m > _MIN_RANGE_M) & (x_m < _MAX_RANGE_M)
-    edges = box_slopes(camera, xyxy_px, noise)
-    y_m, bearing, y_own = lateral_position(edges, np.where(valid, x_m, 1.0), size_priors(class_id))
+    y_m, bearing, y_own = lateral_position(edges, np.where(valid, x_m, 1.0), priors)
     x_sigma = np.where(valid, x_m * log_sigma, 0.0)
     cov = np.empty((len(x_m), 2, 2))
     cov[:, 0, 0] = x_sigma**2

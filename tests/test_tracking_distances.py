@@ -18,6 +18,7 @@ from perception.synthetic import FrameTruth, Scene, make_scene
 from perception.types import Detections, Frame
 from tracking.config import TrackerConfig
 from tracking.ego_motion import EgoMotionEstimator
+from tracking.heading import facing
 from tracking.motion import MetricFilter, MotionConfig
 from tracking.tracker import Tracker
 from tracking.types import EgoMotion
@@ -115,6 +116,21 @@ def test_a_pair_must_have_the_same_times(tmp_path) -> None:
 
 def nothing(count: int) -> GroundPoints:
     return GroundPoints(np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan), np.zeros(count, bool))
+
+
+@pytest.mark.parametrize(
+    ("axis", "v", "absolute", "heading"),
+    [
+        (3.0, (10.0, 1.0), True, np.degrees(np.arctan2(1.0, 10.0))),  # drives: its course
+        (3.0, (-10.0, 0.0), True, -180.0),  # comes towards us
+        (3.0, (-2.0, 0.0), True, -177.0),  # slow: the axis, its front where it goes
+        (3.0, (-0.5, 0.0), True, 3.0),  # stands: the axis
+        (3.0, (-10.0, 0.0), False, 3.0),  # a velocity against us says nothing
+    ],
+)
+def test_heading_is_the_course_of_what_moves(axis, v, absolute, heading) -> None:
+    said = facing(np.radians([axis]), np.array([v]), 0.04 * np.eye(2)[None], absolute)
+    assert np.degrees(said[0]) == pytest.approx(heading, abs=1e-6)
 
 
 def followed(kind: str, seed: int) -> np.ndarray:

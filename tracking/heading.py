@@ -10,6 +10,10 @@ from geometry.ground import LEFT, RIGHT, BoxSlopes
 from tracking.box_model import LOG_L, LOG_W, LOG_X, YAWS_RAD, Sides
 from tracking.shared_filter import RowsGiven
 
+_WALKING_MPS = 1.5  # faster, an object's own motion says which end of its axis is the front
+_ROLLING_MPS = 3.0  # faster, and its course is surer than the axis of its box
+_SURE_RAD = math.radians(8.0)
+
 
 def heading_prior(aligned_share: float, aligned_rad: float) -> np.ndarray:
     """(B,) shares: some objects point along the road to within an angle, the rest anywhere."""
@@ -31,6 +35,26 @@ def heading_evidence(part: RowsGiven, side: Sides, seen: BoxSlopes) -> np.ndarra
     log_likelihood = -0.5 * (got - width) ** 2 / variance - 0.5 * np.log(variance)
     both = (seen.seen[:, LEFT] & seen.seen[:, RIGHT])[:, None]
     return np.where(both, log_likelihood, 0.0)
+
+
+def facing(axis_rad: np.ndarray, v_mps: np.ndarray, cov: np.ndarray, absolute: bool) -> np.ndarray:
+    """Headings (R,), from -pi up to pi: what moves points where it goes, what stands has the axis of its box.
+
+    Args:
+        axis_rad: (R,) told by the boxes, modulo half a turn.
+        v_mps, cov: (R, 2), (R, 2, 2) velocities and their covariances.
+        absolute: whether they are over ground; against a moving vehicle they tell no heading.
+    """
+    if not absolute or not len(axis_rad):
+        return axis_rad
+    speed = np.hypot(v_mps[:, 0], v_mps[:, 1])
+    course = np.arctan2(v_mps[:, 1], v_mps[:, 0])
+    across = np.stack([-np.sin(course), np.cos(course)], axis=1)
+    spread = np.sqrt(np.maximum(np.einsum("ri,rij,rj->r", across, cov, across), 0.0)) / np.maximum(speed, 0.1)
+    turned = np.where(np.cos(course - axis_rad) < 0.0, axis_rad + math.pi, axis_rad)
+    axis = np.where(speed > _WALKING_MPS, turned, axis_rad)
+    heading = np.where((speed > _ROLLING_MPS) & (spread < _SURE_RAD), course, axis)
+    return (heading + math.pi) % (2 * math.pi) - math.pi
 
 
 def normalised(log_share: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ from tracking.box_model import (
     sides,
 )
 from tracking.collision import time_to_collision
-from tracking.heading import heading_evidence, heading_prior, normalised
+from tracking.heading import facing, heading_evidence, heading_prior, normalised
 from tracking.motion_config import MotionConfig
 from tracking.own_road import OwnRoad
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
@@ -362,7 +362,7 @@ class MetricFilter:
             v_mps=v * nan[:, None],
             cov=metric * nan[:, None, None],
             size_m=np.exp(mean[:, LOG_H : LOG_L + 1]),
-            yaw_rad=YAWS_RAD[self._log_yaw.argmax(axis=1)] * nan,
+            yaw_rad=facing(YAWS_RAD[self._log_yaw.argmax(axis=1)], v, metric[:, 2:, 2:], absolute) * nan,
             ttc_s=ttc * nan,
             ttc_low_s=low * nan,
             ttc_high_s=high * nan,
