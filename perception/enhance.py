@@ -68,7 +68,7 @@ def dehaze(bgr: np.ndarray) -> np.ndarray:
     """Haze removed by the dark channel prior: J = (I - A) / t + A.
 
     The transmission t falls with distance, on a road with the picture row: one per band of rows, from a small copy,
-    so that the whole picture is a few dozen look-ups. The air light A is the mean of the haziest pixels.
+    so that the whole picture is some differences and products. The air light A is the mean of the haziest pixels.
     """
     small = _small(bgr)
     dark = _dark_channel(small)
@@ -79,13 +79,11 @@ def dehaze(bgr: np.ndarray) -> np.ndarray:
     starts = np.arange(0, height, _BAND_ROWS)
     of_band = np.interp(starts / height, (np.arange(len(transmission)) + 0.5) / len(transmission), transmission)
     clear = np.maximum(of_band, _MIN_TRANSMISSION)
-    levels = np.arange(256) / 255
-    tables = (levels[:, None] - air) / clear[:, None, None] + air
-    tables = np.rint(255 * np.clip(tables, 0, 1)).astype(np.uint8)
     out = np.empty_like(bgr)
-    for start, table in zip(starts, tables, strict=True):
-        rows = slice(start, start + _BAND_ROWS)
-        cv2.LUT(bgr[rows], table[:, None, :], dst=out[rows])
+    for start, share in zip(starts.tolist(), clear.tolist(), strict=True):
+        # (I - A (1 - t)) / t, which saturates where it should at both ends; whole levels of the veil lose under 2.
+        rows, veil = slice(start, start + _BAND_ROWS), np.rint(255 * air * (1 - share)).tolist()
+        cv2.convertScaleAbs(cv2.subtract(bgr[rows], (*veil, 0.0)), dst=out[rows], alpha=1 / share)
     return out
 
 
@@ -96,7 +94,8 @@ def _small(bgr: np.ndarray) -> np.ndarray:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # Every few pixels first: an area average of the whole picture costs more than the statistics are worth.
     step = max(1, width // (4 * _SMALL_PX))
-    return cv2.resize(bgr[::step, ::step], size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    thin = cv2.resize(bgr, (max(1, width // step), max(1, height // step)), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(thin, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
 def _dark_channel(small: np.ndarray) -> np.ndarray:
