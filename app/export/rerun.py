@@ -28,6 +28,7 @@ from tracking.types import Tracks
 VEHICLE, CAMERA, IMAGE = "vehicle", "vehicle/camera", "vehicle/camera/image"
 _SCALARS = ("ego/speed_mps", "ego/yaw_rate_radps", "lane/offset_m", "lane/width_m", "tracks/nearest_m")
 _CHUNK_S = 3.0  # of writing; rerun's own is 0.2, made for watching live
+_MOST_INDEXED = 20_000  # frames: the index takes 3 KB of memory a frame; without it a file opens more slowly
 _PLANE_M = 4.0  # how far before the camera the 3D view shows the picture
 
 
@@ -54,7 +55,8 @@ class RerunExporter(Exporter):
         self._pictures = Pictures(self.recording)
         self.partial[0].touch()  # a folder that cannot be written is told before any work
         self._stream = rr.RecordingStream("roadlens", batcher_config=_large_chunks(rr))
-        self._stream.save(self.partial[0], default_blueprint=_blueprint(rr))
+        short = int(self.header.clip.get("frames") or 0) <= _MOST_INDEXED
+        self._stream.save(self.partial[0], default_blueprint=_blueprint(rr), write_footer=short)
         self._stream.send_recording_name(Path(str(self.header.clip.get("source", "run"))).name)
         camera = self.header.camera
         self._stream.log(VEHICLE, rr.ViewCoordinates.FLU, static=True)
