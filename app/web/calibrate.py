@@ -6,7 +6,7 @@ import base64
 import hashlib
 import math
 import tempfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -159,14 +159,23 @@ def _result(camera: Camera) -> None:
         st.metric("Yaw", f"{math.degrees(camera.yaw_rad):.2f}°", help="Positive: to the left.")
         st.metric("Roll", f"{math.degrees(camera.roll_rad):.2f}°", help="Positive: right side down.")
         st.metric("Height", f"{camera.height_m:.2f} m")
+    st.download_button(
+        "Save the profile",
+        partial(_profile, camera),  # made at the click: a link to an older one would lead nowhere
+        file_name="camera.toml",
+        mime="application/toml",
+        type="primary",
+        on_click="ignore",
+    )
+    st.caption("Use it with `roadlens run CLIP --camera camera.toml`.")
+
+
+def _profile(camera: Camera) -> bytes:
+    """The camera as a profile's text."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "camera.toml"
         save_profile(camera, path)
-        text = path.read_text(encoding="utf-8")
-    st.download_button(
-        "Save the profile", text, file_name="camera.toml", mime="application/toml", type="primary", on_click="ignore"
-    )
-    st.caption("Use it with `roadlens run CLIP --camera camera.toml`.")
+        return path.read_bytes()
 
 
 def _view(bgr: np.ndarray, camera: Camera) -> np.ndarray:
