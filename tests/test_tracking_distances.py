@@ -133,10 +133,12 @@ def test_heading_is_the_course_of_what_moves(axis, v, absolute, heading) -> None
     assert np.degrees(said[0]) == pytest.approx(heading, abs=1e-6)
 
 
-def followed(kind: str, seed: int) -> np.ndarray:
+def followed(kind: str, seed: int, noisy: bool = False) -> np.ndarray:
     """Rows (true x, relative error of x, its sigma, error of speed, normalised error squared of x, y, vx, vy) from one
-    second after each birth on; own motion given, the camera known, boxes exact."""
+    second after each birth on; own motion given, the camera known, boxes exact or with the noise that the filter
+    assumes."""
     metric, rows = MetricFilter(MotionConfig.exact()), []
+    rng, noise = np.random.default_rng(seed), MotionConfig.exact().noise
     scene = make_scene(kind, CAMERA.resized(1280, 720), seed=seed, duration_s=6.0, fps=10.0)
     ids, born, seen_s = np.empty(0, np.int64), {}, {}
     for previous, t_s in itertools.pairwise([scene.times_s[0], *scene.times_s]):
@@ -150,8 +152,10 @@ def followed(kind: str, seed: int) -> np.ndarray:
         now = np.flatnonzero(good)
         old, new = now[np.isin(truth.track_id[now], ids)], now[~np.isin(truth.track_id[now], ids)]
         at = np.array([int(np.flatnonzero(ids == i)[0]) for i in truth.track_id[old]], np.int64)
-        metric.update(at, nothing(len(old)), truth.xyxy_px[old], truth.class_id[old], truth.camera, float(t_s))
-        metric.birth(nothing(len(new)), truth.xyxy_px[new], truth.class_id[new], truth.camera, float(t_s))
+        edge_px = np.hypot(noise.edge_px, noise.edge_share * (truth.xyxy_px[:, 3:] - truth.xyxy_px[:, 1:2]))
+        boxes = truth.xyxy_px + noisy * edge_px * rng.standard_normal(truth.xyxy_px.shape)
+        metric.update(at, nothing(len(old)), boxes[old], truth.class_id[old], truth.camera, float(t_s))
+        metric.birth(nothing(len(new)), boxes[new], truth.class_id[new], truth.camera, float(t_s))
         ids = np.concatenate([ids, truth.track_id[new]])
         born |= {int(i): t_s for i in truth.track_id[new]}
         seen_s |= {int(i): t_s for i in truth.track_id[now]}
@@ -174,3 +178,12 @@ def test_distance_and_speed_on_rendered_roads(kind: str) -> None:
     assert np.median(error) < 0.02
     assert np.percentile(error, 95) < 0.06
     assert np.median(rows[:, 3]) < 0.5
+
+
+@pytest.mark.parametrize("kind", ["highway_cut_in", "curve", "junction"])
+def test_sigmas_are_not_too_small(kind: str) -> None:
+    """Boxes with the noise that the filter assumes: the mean normalised error squared of four numbers stays below the
+    upper end of chi-square's 95 % band for one object's ten independent moments, 5.9."""
+    rows = followed(kind, seed=1, noisy=True)
+    assert 0.2 < rows[:, 4].mean() < 5.9
+    assert np.mean(np.abs(rows[:, 1]) <= rows[:, 2]) > 0.6
