@@ -16,7 +16,7 @@ def report(
     """Write one HTML file: the player, the worst moments with pictures, plots over time, health. Of a batch: a table of
     its clips. The clip is inside the file up to 18 MB, beside it where it is larger."""
     from app.commands.progress import Counting
-    from app.report import clip_folders, write_report
+    from app.report import clip_folders, frames_of, write_report
 
     if clips:
         folders = clip_folders(folder)
@@ -24,5 +24,6 @@ def report(
             for done, one in enumerate(folders, 1):
                 write_report(one)
                 progress.update(done)
-    path = write_report(folder, out)
+    with Counting("frames", frames_of(folder)) as progress:
+        path = write_report(folder, out, on_frame=progress.update)
     typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -74,16 +75,20 @@ class Gathered:
         return sorted(self.moments, key=lambda moment: badness(moment.kind, moment.worst.value))
 
 
-def gather(recording: Recording, frames: int, *, tracks: int = 7) -> Gathered:
+def gather(
+    recording: Recording, frames: int, *, tracks: int = 7, on_frame: Callable[[int], None] = lambda done: None
+) -> Gathered:
     """Goes through a record once.
 
     Args:
         frames: how many it has.
+        on_frame: told how many were read.
         tracks: of so many tracks distances are shown: those warned of first, then those that come nearest.
     """
     pass_ = _Pass(max(1, math.ceil(frames / FRAME_LIMIT)))
-    for result in recording.results:
+    for done, result in enumerate(recording.results, 1):
         pass_.add(result)
+        on_frame(done)
     return pass_.gathered(recording, tracks)
 
 

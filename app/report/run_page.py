@@ -6,7 +6,7 @@ import html
 import json
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,11 @@ _MOST_TTC_S = 10.0  # beyond it nobody brakes: the plot would show noise alone
 _ANNOTATED = ("annotated.mp4", "annotated.partial.mp4")
 
 
-def run_page(folder: Path, target: Path) -> str:
+def run_page(folder: Path, target: Path, on_frame: Callable[[int], None] = lambda done: None) -> str:
     """HTML about the run in a folder; a clip too large for it is written beside ``target``.
+
+    Args:
+        on_frame: told how many frames were read.
 
     Raises:
         InputError: no record, or one without frames.
@@ -38,7 +41,7 @@ def run_page(folder: Path, target: Path) -> str:
     frames = count(folder)
     if not frames:
         raise InputError(f"{folder} holds a record without frames; there is nothing to report")
-    found = gather(recording, frames)
+    found = gather(recording, frames, on_frame=on_frame)
     title = Path(str(found.header.clip.get("source", "run"))).name
     with _clip(found, target) as clip:
         parts = [
