@@ -90,8 +90,8 @@ def test_trust_follows_the_share_of_middling_scores_that_continue_tracks(share: 
     model = ScoreModel()
     assert model.trust == 1.0  # at first a detector is taken at its word
     for _ in range(200):
-        odds = rng.uniform(-0.4, 0.4, 20)
-        model.learn(odds, np.flatnonzero(rng.random(20) < share))
+        odds = np.concatenate([rng.uniform(-0.4, 0.4, 20), [5.0, 6.0]])
+        model.learn(odds, np.append(np.flatnonzero(rng.random(20) < share), [20, 21]))
     assert model.trust == trust
 
 
@@ -106,5 +106,12 @@ def test_fewer_objects_are_found_again_after_a_longer_time() -> None:
     slow, fast = ScoreModel(), ScoreModel()
     for _ in range(100):
         for model, stretch in ((slow, 3.0), (fast, 1.0)):
-            model.learn(np.zeros(100), np.arange(45), stretch)
+            model.learn(np.append(np.zeros(100), np.full(10, 6.0)), np.arange(45), stretch)
     assert slow.trust > fast.trust
+
+
+def test_a_detector_that_is_never_sure_is_taken_at_its_word() -> None:
+    model = ScoreModel()
+    for _ in range(100):
+        model.learn(np.array([0.0, 0.1, 0.2, 2.9]), np.array([3]))
+    assert model.trust == 1.0

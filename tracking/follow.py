@@ -31,12 +31,15 @@ class BoxFollower:
         """Boxes of the last frame's tracks as they stand in this picture; those that cannot be followed are left out.
 
         Args:
-            bgr: (H, W, 3) uint8 picture of this frame.
+            bgr: (H, W, 3) uint8 picture of this frame; one without pixels gives no box.
             tracks: reported at the last frame.
 
         Returns:
             Boxes with their tracks' classes and scores, for ``Tracker.update(..., detected=False)``.
         """
+        if not bgr.size:  # a replay has no pictures
+            self._grey = None
+            return Detections.empty()
         scale = min(1.0, _WIDTH_PX / bgr.shape[1])
         grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
         if scale < 1.0:

@@ -308,8 +308,11 @@ class Tracker:
 
 def _corners(box: np.ndarray, half: float) -> np.ndarray:
     """Corners (N, 4) of boxes given by centre and size, reaching ``half`` of their size from the centre."""
-    reach = box[:, 2:] * half
-    return np.concatenate((box[:, :2] - reach, box[:, :2] + reach), axis=1)
+    centre, reach = box[:, :2], box[:, 2:] * half
+    corners = np.empty_like(box)
+    np.subtract(centre, reach, out=corners[:, :2])
+    np.add(centre, reach, out=corners[:, 2:])
+    return corners
 
 
 def _warped(box: np.ndarray, homography: np.ndarray) -> np.ndarray:

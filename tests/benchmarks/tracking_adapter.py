@@ -18,7 +18,7 @@ class Adapter:
     def update(self, boxes: np.ndarray, t_s: float) -> np.ndarray:
         found = Detections(boxes[:, :4], boxes[:, 4], boxes[:, 5].astype(np.int64))
         tracks = self._tracker.update(found, t_s)
-        return np.column_stack((tracks.xyxy_px, tracks.track_id))
+        return np.concatenate((tracks.xyxy_px, tracks.track_id[:, None]), axis=1)
 
 
 def factory() -> Adapter:
