@@ -126,6 +126,6 @@ def for_readme(page: Any, place: str, theme: str, width_px: int) -> None:
     }:
         return
     path = Path(os.environ["ROADLENS_PICTURES"]) / f"page_{place}{'_phone' if width_px < 600 else ''}.jpg"
-    height = 1400 if place == "explore" else 1000
+    height = 1400 if (place, width_px) == ("explore", 1280) else 1000
     part = {"x": 0, "y": 0, "width": width_px, "height": min(height, page.viewport_size["height"])}
     page.screenshot(path=str(path), type="jpeg", quality=72, clip=part)

@@ -11,7 +11,7 @@ const EVENT_COLOURS = {
   "forward collision": "#D55E00", headway: "#E69F00", "cut-in": "#CC79A7", "lane departure": "#F0E442", calibration: "#56B4E9",
 };
 const CUBE_EDGES = [[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4], [0, 4], [1, 5], [2, 6], [3, 7]];
-const TRAIL_S = 2, REACH_M = 60, BEHIND_M = 4, HALF_FRAME_S = 0.02, UNKNOWN_AFTER_S = 1;
+const TRAIL_S = 2, REACH_M = 60, BEHIND_M = 4, HALF_FRAME_S = 0.02, UNKNOWN_AFTER_S = 1, LABEL_CSS_PX = 12;
 
 export function mount(root, data, onFollow = () => {}) {
   const $ = (name) => root.querySelector(`.rl-${name}`);
@@ -156,7 +156,8 @@ export function mount(root, data, onFollow = () => {}) {
 
   function drawLabels(pen, frame, unit) { // warned of and followed first, then the nearest; none covers another
     const rank = (o) => (frame.warned.includes(o.id) || o.id === state.followed ? 0 : o.xy ? o.xy[0] : 1000);
-    const size = 18 * unit, pad = 4 * unit, taken = [];
+    const perCssPx = data.size[0] / Math.max(overlay.clientWidth, 1); // on a phone the clip is small, words must not be
+    const size = Math.max(18 * unit, LABEL_CSS_PX * perCssPx), pad = size / 4.5, taken = [];
     pen.font = `500 ${size}px system-ui, sans-serif`;
     for (const object of shown(frame).sort((a, b) => rank(a) - rank(b))) {
       const text = label(object);
