@@ -60,6 +60,10 @@ def upload(tab: Any, clip: Path) -> None:
 
 def go(tab: Any) -> str:
     tab.get_by_role("button", name="Go").click()
+    return run_of(tab)
+
+
+def run_of(tab: Any) -> str:
     tab.wait_for_url("**run=*")
     return str(tab.url.split("run=")[1].split("&")[0])
 
@@ -71,11 +75,12 @@ def visitors_at_once(browser: Any, server: Server, clip: Path, count: int) -> di
     began_s = time.perf_counter()
     for tab in tabs:
         tab.goto("/")
-    jobs = []
     for tab in tabs:
         tab.get_by_role("button", name="Go").wait_for()
         upload(tab, clip)
-        jobs.append(go(tab))
+    for tab in tabs:
+        tab.get_by_role("button", name="Go").click()
+    jobs = [run_of(tab) for tab in tabs]
     waiting = [tab.get_by_text("before this one").or_(tab.get_by_text("next to start")).count() for tab in tabs]
     for tab in tabs:
         tab.get_by_text("Downloads").wait_for(timeout=600_000)
