@@ -104,6 +104,20 @@ def test_every_row_and_its_colour_survive_at_heights_no_multiple_of_four(tmp_pat
     np.testing.assert_allclose(back.astype(int), picture.astype(int), atol=8)
 
 
+def test_equal_pictures_give_equal_bytes(tmp_path: Path) -> None:
+    """15 macroblocks wide: there x264's macroblock tree reads memory never written, so it must be off."""
+    rng = np.random.default_rng(1)
+    pictures = [rng.integers(60, 80, (128, 240, 3), dtype=np.uint8) for _ in range(12)]
+    files = []
+    for number in range(6):
+        with VideoWriter(tmp_path / f"{number}.mp4", (240, 128), Fraction(20), preset="veryfast") as writer:
+            for position, image in enumerate(pictures):
+                writer.write(image, position / 20)
+        files.append((tmp_path / f"{number}.mp4").read_bytes())
+    assert b" mbtree=0 " in files[0] and b" bframes=3 " in files[0], "x264 writes into the file how it was made"
+    assert all(file == files[0] for file in files)
+
+
 def test_an_exception_leaves_a_playable_partial_file_only(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     with pytest.raises(KeyboardInterrupt), VideoWriter(path, (64, 48), RATE) as writer:
