@@ -54,11 +54,13 @@ class ClipSettings(_Section):
 
 class CameraSettings(_Section):
     """``profile``: a package profile's name or a TOML file; ``calibrate``: follow the mount while driving;
-    ``mount_file``: where the mount found is kept from drive to drive."""
+    ``mount_file``: where the mount found is kept from drive to drive; ``lane_width_m``: known width of the lanes driven
+    in, from which the camera's height follows."""
 
     profile: str = "generic"
     calibrate: bool = True
     mount_file: str | None = None
+    lane_width_m: Annotated[float, Field(gt=1.5, lt=6)] | None = None
 
 
 class DetectorSettings(_Section):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from app.types import CameraPose
-from geometry.calibration import CameraMotion, LaneCue, OnlineCalibration
+from geometry.calibration import CalibrationConfig, CameraMotion, LaneCue, OnlineCalibration
 from geometry.calibration_store import load_calibration, save_calibration
 from geometry.camera import Camera
 from perception.types import Lanes
@@ -59,15 +59,17 @@ class FollowedMount:
     Args:
         camera: of the profile.
         kept: file in which the mount is kept from drive to drive: read now, written while driving; None: nothing is.
+        lane_width_m: known width of the lane driven in: the camera's height follows from it; None: it is not known.
 
     Raises:
         InputError: the file is of another camera or no such file.
     """
 
-    def __init__(self, camera: Camera, kept: str | Path | None = None) -> None:
+    def __init__(self, camera: Camera, kept: str | Path | None = None, *, lane_width_m: float | None = None) -> None:
         self._profile, self._kept = camera, kept
         seen = load_calibration(camera, kept) if kept is not None else None
-        self._calibration = OnlineCalibration(camera, seen=seen)
+        config = CalibrationConfig(lane_width_m=math.nan if lane_width_m is None else lane_width_m)
+        self._calibration = OnlineCalibration(camera, config, seen=seen)
         self._save_s = math.nan
 
     def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:

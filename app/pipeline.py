@@ -35,7 +35,7 @@ from tracking.tracker import Tracker
 from tracking.types import EgoMotion, Tracks
 
 if TYPE_CHECKING:
-    from app.config import Settings
+    from app.config import CameraSettings, Settings
 
 TIME_DECIMALS = 6  # as records have it, so that a run repeated from its records has the very same times
 
@@ -225,12 +225,18 @@ def build_pipeline(
         PipelineConfig(settings.detector.every, settings.events),
         Motion(
             EgoMotionEstimator(supplied=known_speed(settings.ego.speed)),
-            FollowedMount(camera, settings.camera.mount_file) if settings.camera.calibrate else FixedMount(camera),
+            _mount(camera, settings.camera),
         ),
     )
     if right is not None:
         pipeline.ranger = StereoRanger(right, settings.stereo.baseline_m, camera, rate=settings.clip.rate_hz)
     return pipeline
+
+
+def _mount(camera: Camera, settings: CameraSettings) -> MountModel:
+    if not settings.calibrate:
+        return FixedMount(camera)
+    return FollowedMount(camera, settings.mount_file, lane_width_m=settings.lane_width_m)
 
 
 def open_detector(settings: Settings) -> ObjectDetector:

@@ -71,3 +71,23 @@ def test_lanes_of_the_last_frame_tell_the_pitch() -> None:
         lanes = Lanes(*sides)
     assert pose.pitch_rad == pytest.approx(PITCH, abs=math.radians(0.1))
     assert pose.yaw_rad == pytest.approx(0.0, abs=math.radians(0.1))
+
+
+def test_a_known_lane_width_tells_the_height(tmp_path: Path) -> None:
+    """A camera 20 % higher than its profile says shows lanes as much narrower than they are: 3.5 m as 2.92."""
+    mount = FollowedMount(CAMERA, tmp_path / "kitti.mount.toml", lane_width_m=3.5)
+    height = CAMERA.height_m
+    for k in range(600):
+        seen_m = 3.5 * height / (1.2 * CAMERA.height_m)  # as the camera believed in would measure them
+        height = mount.step(k / 10, EGO, motion(PITCH), straight_lane(seen_m)).height_m
+    assert height == pytest.approx(1.2 * CAMERA.height_m, rel=0.03)
+    again = FollowedMount(CAMERA, tmp_path / "kitti.mount.toml").step(0.0, EGO, None, Lanes())
+    assert again.height_m == pytest.approx(height, rel=0.03)
+
+
+def straight_lane(width_m: float) -> Lanes:
+    left, right = (
+        LaneBoundary(np.array([y_m, 0.0, 0.0]), 1e-4 * np.eye(3), (5.0, 40.0), "solid", 0.9)
+        for y_m in (width_m / 2, -width_m / 2)
+    )
+    return Lanes(left, right)

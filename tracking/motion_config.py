@@ -81,16 +81,17 @@ class MotionConfig:
 
     @classmethod
     def exact(cls) -> MotionConfig:
-        """For a calibrated or followed mount, a plane road and boxes without error, as rendered scenes have them."""
+        """For a known mount, a plane road and boxes without error, as rendered scenes have them."""
         return cls(
             noise=RangeNoise(edge_px=0.7, edge_share=0.008, road_m=0.005),
             overhang_m=0.0,
             acceleration_mps2=(5.0, 3.0),
-            mount_pitch_rad=0.0005,
-            camera_height_rel=0.003,
-            road_pitch_rad=0.0007,
+            mount_pitch_rad=0.0002,
+            camera_height_rel=0.001,
+            road_pitch_rad=0.0004,
             own_road_rad=0.0012,
             own_road_m=0.005,
             kerb_m=0.005,
+            road_freedom=30.0,
             rough_limits=(0.2, 15.0),
         )

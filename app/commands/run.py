@@ -45,6 +45,9 @@ def run(
     mount_file: Annotated[
         Path | None, typer.Option(help="Keep the mount found in this file from drive to drive of one camera.")
     ] = None,
+    lane_width: Annotated[
+        float | None, typer.Option(help="Known width of the lane driven in, metres: the camera's height follows.")
+    ] = None,
     no_calibrate: Annotated[bool, typer.Option("--no-calibrate", help="Keep the mount of the profile.")] = False,
     settings_file: Annotated[Path | None, typer.Option("--settings", help="TOML file; options win over it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a finished run in the folder.")] = False,
@@ -68,6 +71,7 @@ def run(
             "profile": choice.profile,
             "calibrate": False if no_calibrate else None,
             "mount_file": None if mount_file is None else str(mount_file),
+            "lane_width_m": lane_width,
         },
         detector={
             "file": detector,
