@@ -16,7 +16,7 @@ _DRIFT = np.array([0.35, 0.05, 8e-4, 1.2e-5])
 _UNKNOWN_MOTION = np.array([3.0, 3.0, 2.0, 1.0])  # the drift is so much larger where the vehicle's motion is not known
 _VARIANCE_PER_S, _UNKNOWN_VARIANCE_PER_S = np.diag(_DRIFT**2), np.diag((_UNKNOWN_MOTION * _DRIFT) ** 2)
 Word = TypeVar("Word", bound=str)
-_LOOK_GAIN, _DOUBT_GAIN = 0.35, 0.6  # of a new frame's score where it is better, and where it is worse
+_LOOK_GAIN, _DOUBT_GAIN = 0.35, 0.5  # of a new frame's score where it is better, and where it is worse
 # How far a boundary lies, frame by frame, from where it was expected: 0.1 m at most in 90 % of the frames of clips and
 # rendered roads, over 0.1 m in 75 % where cracks, kerbs and shadows are taken for lines (KITTI 0005).
 _EVEN_UNREST_M, _UNREST_GAIN = 0.15, 0.3

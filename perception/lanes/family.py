@@ -20,7 +20,7 @@ from perception.lanes.ridge import Crossings
 _BIN_M = 0.15
 _HALF_SPAN_M = 9.0
 _BINS = round(2 * _HALF_SPAN_M / _BIN_M)
-_MAX_VOTERS = 450
+_MAX_VOTERS, _MAX_FOLLOWING = 450, 300  # of crossings, anywhere and near to what is believed
 _AROUND = 13  # bins, 2 m: what stands out of that is a boundary, the rest is clutter
 _MARGIN = _AROUND // 2 + 1
 _SMOOTH = np.array([0.5, 1.0, 0.5])
@@ -75,12 +75,12 @@ REFINE = SearchGrid(heading=(0.008, 5), bend=(0.0003, 5), spread=(0.0015, 3))
 FOLLOW = SearchGrid(heading=(0.02, 5), bend=(0.0004, 5), spread=(0.003, 5))
 
 
-def voters(crossings: Crossings) -> tuple[np.ndarray, np.ndarray]:
+def voters(crossings: Crossings, most: int) -> tuple[np.ndarray, np.ndarray]:
     """(N, 2) positions and (N,) votes of the strongest crossings; the votes of a slice count by the road it covers."""
     x = crossings.xy_m[:, 0]
     votes = crossings.weight**2 * np.sqrt(np.minimum(x, 25.0))
-    if len(votes) > _MAX_VOTERS:
-        keep = np.argpartition(-votes, _MAX_VOTERS)[:_MAX_VOTERS]
+    if len(votes) > most:
+        keep = np.argpartition(-votes, most)[:most]
         return crossings.xy_m[keep].astype(np.float32), votes[keep].astype(np.float32)
     return crossings.xy_m.astype(np.float32), votes.astype(np.float32)
 
@@ -105,7 +105,7 @@ def vote(xy_m: np.ndarray, votes: np.ndarray, hypotheses: np.ndarray) -> np.ndar
 
 def search(crossings: Crossings, prior: Shape | None) -> tuple[Shape, float]:
     """The shape most crossings agree on, and its support: near ``prior``, or anywhere."""
-    xy, votes = voters(crossings)
+    xy, votes = voters(crossings, _MAX_FOLLOWING if prior else _MAX_VOTERS)
     if len(votes) < 10:
         return prior or Shape(), 0.0
     shape = prior or Shape()

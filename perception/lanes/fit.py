@@ -16,7 +16,7 @@ _KERNEL = np.exp(-0.5 * (np.arange(-4, 5) * _BIN_M / 0.10) ** 2)
 _CORRIDOR_M = 0.22  # crossings so near to a curve are of its boundary: half a wide marking and the fit's error
 _MAX_CANDIDATES = 24
 # What a joint fit may change of the shape that was searched, and of one boundary against the others (1 sigma).
-_PRIOR_SIGMA = np.array([0.04, 2e-3, 1.2e-6, 4e-3])
+_PRIOR_SIGMA = np.array([0.04, 2e-3, 1.8e-6, 4e-3])
 _BASE_SIGMA_M, _OWN_BASE_SIGMA_M = 0.5, 0.05
 _OWN_SIGMA = np.array([0.01, 1.5e-4, 9e-7])
 _CORRELATED = 9.0  # neighbouring slices see the same paint: so many count as one
