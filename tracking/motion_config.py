@@ -13,8 +13,8 @@ class MotionConfig:
 
     The defaults are for a detector's boxes on real roads; ``outlines`` and ``exact`` for labels and rendered scenes. On
     KITTI's labelled boxes the road under objects departs from a plane by 0.4 degree in common within a drive, with a
-    memory of 2 s, and by 0.3 degree (heavy tails) from object to object, with 3 to 5 s. How much of that there is
-    on this road is measured while driving: ``rough_*``.
+    memory of 2 s, and by 0.1 to 0.2 degree (heavy tails) from object to object, with 1 to 2 s. How much of that there
+    is on this road is measured while driving: ``rough_*``.
 
     Attributes:
         noise: of box edges and of the road's surface.
@@ -47,9 +47,9 @@ class MotionConfig:
     camera_height_rel: float = 0.015
     road_pitch_rad: float = 0.007
     road_pitch_s: float = 2.0
-    own_road_rad: float = 0.012
+    own_road_rad: float = 0.006
     own_road_m: float = 0.08
-    own_road_s: float = 5.0
+    own_road_s: float = 2.0
     width_drift_rel: float = 0.01
     gate: float = 12.0
     yaw_temper: float = 0.2
@@ -60,7 +60,7 @@ class MotionConfig:
     aligned_rad: float = 0.06
     measured_ranges: bool = False
     kerb_m: float = 0.10
-    road_freedom: float = 1.0
+    road_freedom: float = 5.0
     rough_first: float = 1.0
     rough_limits: tuple[float, float] = (0.22, 2.5)
     rough_rate: float = 0.3
@@ -76,6 +76,7 @@ class MotionConfig:
             own_road_rad=0.0035,
             own_road_m=0.03,
             own_road_s=1.5,
+            road_freedom=1.0,
             turned_noise=66.0,
         )
 
@@ -91,6 +92,7 @@ class MotionConfig:
             road_pitch_rad=0.0004,
             own_road_rad=0.0012,
             own_road_m=0.005,
+            own_road_s=5.0,
             kerb_m=0.005,
             road_freedom=30.0,
             rough_limits=(0.2, 15.0),
