@@ -19,7 +19,9 @@ from perception.lanes.mount import find_mount, vanishing_point
 from perception.lanes.ridge import Crossings, marking_evidence
 from perception.lanes.select import pick_lanes
 from perception.lanes.slices import STEP_M, SliceGrid
+from perception.lanes.status import lane_status
 from perception.synthetic import make_scene
+from perception.types import Lanes, LaneStatus
 
 CAMERA = Camera(1280, 720, 1000.0, 1000.0, 639.5, 359.5, height_m=1.5, pitch_rad=math.radians(3))
 
@@ -174,3 +176,21 @@ def test_no_paint_no_belief(kind):
 
 def test_columns_are_centimetres_apart():
     assert 0.03 <= STEP_M <= 0.08  # two samples across the narrowest marking, 0.10 m
+
+
+@pytest.mark.parametrize(
+    ("speed_mps", "start_m", "expected"),
+    [
+        (0.4, 0.3, LaneStatus.DRIFTING_LEFT),
+        (-0.4, -0.3, LaneStatus.DRIFTING_RIGHT),
+        (0.4, -0.6, LaneStatus.KEEPING),  # back towards the middle
+        (0.1, 0.5, LaneStatus.KEEPING),  # as people steer
+        (0.4, 1.2, LaneStatus.CHANGING),  # over the line by more than a quarter of the vehicle
+    ],
+)
+def test_status_follows_from_offset_and_lateral_speed(speed_mps, start_m, expected):
+    """In a lane of 3.5 m a vehicle of 1.9 m has 0.8 m on each side; a wheel on the line within 1.5 s is a drift."""
+    memory: list[tuple[float, float, float]] = []
+    for t_s in np.arange(0.0, 0.6, 0.05):
+        status = lane_status(memory, t_s, Lanes(offset_m=start_m + speed_mps * t_s, width_m=3.5))
+    assert status is expected
