@@ -45,7 +45,7 @@ class PipelineConfig:
     """Choices that belong to no single stage.
 
     Attributes:
-        detect_every: the detector looks at each n-th frame; between, the boxes of the tracks are followed in the picture
+        detect_every: the detector looks at each n-th frame; between, boxes of tracks are followed in the picture
             (``tracking.follow``) and stand in the place of detections.
         events: when to warn.
     """
