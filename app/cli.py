@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "eval distance": "app.commands.eval_distance:eval_distance",
     "eval lane": "app.commands.eval_lane:eval_lane",
     "eval track": "app.commands.eval_track:eval_track",
+    "eval follow": "app.commands.eval_follow:eval_follow",
     "eval tune-track": "app.commands.eval_track:tune_track",
     "quantize": "app.commands.quantize:quantize",
     "models": "app.commands.models:models",

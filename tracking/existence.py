@@ -32,6 +32,10 @@ def sigmoid(odds: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-odds))
 
 
+def _bin_of(odds: np.ndarray) -> np.ndarray:
+    return ((np.minimum(np.maximum(odds, _LOWEST), _HIGHEST - 1e-6) - _LOWEST) * (1 / _BIN)).astype(np.int64)
+
+
 def _ramp(value: float, ends: tuple[float, float]) -> float:
     """0 up to the first end, 1 from the second on, straight between."""
     return min(max((value - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
@@ -109,7 +113,8 @@ class ScoreModel:
     _MIDDLING = 0.5  # log-odds from -0.5 to 0.5, scores from 0.38 to 0.62, are middling
     _MIDDLING_PRIOR, _MIDDLING_MEMORY = 10.0, 1_000.0  # detections
     _FOUND_AGAIN = 0.9  # of the objects that are found again after 0.1 s, per further 0.1 s
-    _TRUSTED = 0.42, 0.52  # share of middling detections that continue a track: no trust below, full trust above
+    _TRUSTED = 0.6, 0.7  # share of middling detections that continue a track: no trust below, full trust above
+    _DOUBTED, _CHANCE = 5.0, 0.1  # weight in detections of the prior share that continues a track, and that share
     _SURE = 3.5  # log-odds of a score of 0.97
     _REACHED = 0.015, 0.035  # share of all detections that are so sure
     _MEMORY = 20_000.0  # detections remembered: older ones fade, so that counts stay bounded
@@ -124,6 +129,7 @@ class ScoreModel:
         self._real = 0.5 * prior_count * real / real.sum()
         self._count = self._real + 0.5 * prior_count * clutter / clutter.sum()
         self._pending = 0
+        self._shown, self._again = np.zeros(len(_MIDDLE)), np.zeros(len(_MIDDLE))
         self._middling = self._MIDDLING_PRIOR
         self._continuing = self._middling * self._TRUSTED[1]
         self._sure, self._all = 0.0, self._MIDDLING_PRIOR
@@ -131,8 +137,7 @@ class ScoreModel:
 
     def read(self, odds: np.ndarray) -> np.ndarray:
         """Log-odds that detections are real, of the log-odds of their scores (M,), M > 0; learns from them too."""
-        place = (np.minimum(np.maximum(odds, _LOWEST), _HIGHEST - 1e-6) - _LOWEST) * (1 / _BIN)
-        self._count += np.bincount(place.astype(np.int64), minlength=len(_MIDDLE))
+        self._count += np.bincount(_bin_of(odds), minlength=len(_MIDDLE))
         self._lowest = max(min(self._lowest, float(odds.min())), _LOWEST)
         self._pending += len(odds)
         if self._pending >= self._PERIOD:
@@ -149,6 +154,9 @@ class ScoreModel:
             continues: (K,) rows of those that were matched.
             stretch: time between the frames in tenths of a second: the longer it is, the fewer objects are found again.
         """
+        place = _bin_of(odds)
+        self._shown += np.bincount(place, minlength=len(_MIDDLE))
+        self._again += np.bincount(place[continues], minlength=len(_MIDDLE))
         self._all += float(len(odds))
         self._sure += float(np.count_nonzero(odds > self._SURE))
         near = np.abs(odds) <= self._MIDDLING
@@ -157,6 +165,8 @@ class ScoreModel:
         self._continuing += float(np.count_nonzero(near[continues])) / found_again
         if self._all > self._MEMORY:
             self._all *= 0.5
+            self._shown *= 0.5
+            self._again *= 0.5
             self._sure *= 0.5
         if self._middling > self._MIDDLING_MEMORY:
             self._continuing *= 0.5
@@ -187,4 +197,11 @@ class ScoreModel:
         self.usual = float(real @ _MIDDLE / real.sum())
         clutter = np.minimum(clutter, smooth)  # where nothing was seen so far, the curve promised too much
         ratio = np.maximum.accumulate(real / np.maximum(clutter, 1e-6))  # a better score is never worth less
-        return np.clip(np.log(np.maximum(ratio, 1e-6)), -4.0, 5.0)
+        return np.maximum(np.clip(np.log(np.maximum(ratio, 1e-6)), -4.0, 5.0), self._continued())
+
+    def _continued(self) -> np.ndarray:
+        """Log-odds that a detection continues a track, by score: what the curve calls clutter may prove itself so."""
+        kernel = [0.25, 0.5, 0.25]
+        again, shown = (np.convolve(np.pad(c, 1), kernel, "valid") for c in (self._again, self._shown))
+        share = (again + self._DOUBTED * self._CHANCE) / (shown + self._DOUBTED)
+        return np.maximum.accumulate(np.log(share / (1.0 - share)))

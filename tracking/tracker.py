@@ -51,6 +51,7 @@ _EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent
 _SCORE_MEMORY_S = 0.45  # time constant of the mean of a track's scores
 _MOST_STRETCH = 4.0  # of what grows with the time between frames: 2.5 frames a second, beyond all is guesswork
 _LONGEST_STEP_S = 1.0  # over a longer pause velocities say nothing any more
+_TRIED_SCORE = 0.6  # detections of this score always begin a track, so that it shows whether they are found again
 _NOTHING = np.empty(0, np.int64)
 
 
@@ -285,6 +286,7 @@ class Tracker:
     def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: _Seen, scene: _Scene) -> None:
         """Begin tracks from detections that belong to none."""
         present = sigmoid(seen.evidence + math.log(self.config.birth_odds * scene.stretch**2))
+        present = np.where(seen.score >= _TRIED_SCORE, np.maximum(present, self.config.drop), present)
         free = (present >= self.config.birth) & (overlap < self.config.duplicate)
         free[taken] = False
         born = np.flatnonzero(free)
