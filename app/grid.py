@@ -51,9 +51,9 @@ def _polyline(picture: np.ndarray, px: np.ndarray, valid: np.ndarray, colour: tu
     limit = 4.0 * max(picture.shape)
     valid = valid & (np.abs(np.nan_to_num(px, nan=1e9)) < limit).all(axis=-1)
     whole = np.round(np.where(valid[:, None], px, 0.0) * 8).astype(np.int32)
-    for start in np.flatnonzero(valid[:-1] & valid[1:]):
-        first, second = (tuple(int(v) for v in whole[k]) for k in (start, start + 1))
-        cv2.line(picture, first, second, colour, thick, cv2.LINE_AA, 3)
+    breaks = np.flatnonzero(np.diff(valid)) + 1
+    runs = [run for run, seen in zip(np.split(whole, breaks), np.split(valid, breaks), strict=True) if seen[0]]
+    cv2.polylines(picture, [run for run in runs if len(run) > 1], False, colour, thick, cv2.LINE_AA, 3)
 
 
 def _label(picture: np.ndarray, text: str, px: np.ndarray, thick: int) -> None:
