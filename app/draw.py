@@ -16,7 +16,7 @@ import supervision as sv
 from app.draw_birdseye import BirdsEyePanel, lateral_m
 from app.draw_box3d import draw_boxes3d
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, PANEL, WHITE, bgr, put_text, shade, text_width
-from app.types import EventKind, FrameResult
+from app.types import EventKind, FrameResult, going_on
 from app.video_types import BufferPool
 from geometry.camera import Camera
 from perception.types import CLASSES, ON_ROAD, Frame, LaneBoundary, Lanes
@@ -26,7 +26,6 @@ from tracking.types import Tracks, TrackState
 _TRAIL_S = 2.0
 _LANE_STEPS = 40
 _NEAREST_ROW_M = 2.0
-_WARNINGS = (EventKind.FORWARD_COLLISION, EventKind.HEADWAY, EventKind.CUT_IN, EventKind.LANE_DEPARTURE)
 
 
 class Painter:
@@ -152,7 +151,7 @@ class Painter:
             put_text(picture, line, (pad, round(number * size_px * 1.35)), size_px, weight=600)
 
     def _warning(self, picture: np.ndarray, result: FrameResult) -> None:
-        active = [e for kind in _WARNINGS for e in result.events if e.kind is kind and e.phase != "end"]
+        active = [event for event in going_on(result.events) if event.kind is not EventKind.CALIBRATION]
         if not active:
             return
         size_px, pad = max(13, round(32 * self.scale)), max(4, round(12 * self.scale))

@@ -77,7 +77,7 @@ class EventDetector:
     def __init__(self, config: EventConfig | None = None) -> None:
         self.config = config or EventConfig()
         self._live: dict[_Key, _Live] = {}
-        self._outside: dict[int, float] = {}
+        self._outside: dict[int, tuple[float, str]] = {}  # when and on which side of the ego lane
         self._line_distances: deque[tuple[float, float, float]] = deque(maxlen=64)
         self._pose_state = ""
 
@@ -169,13 +169,12 @@ class EventDetector:
         depth_m = places.width_m / 2 - (np.abs(places.offset_m) - half_m)
         near = (tracks.xy_m[:, 0] > 0) & (tracks.xy_m[:, 0] < self.config.cut_in_range_m)
         for row in np.flatnonzero(near & (depth_m <= 0.0)):
-            self._outside[int(tracks.track_id[row])] = t_s
-        self._outside = {k: v for k, v in self._outside.items() if t_s - v <= self.config.cut_in_memory_s}
+            self._outside[int(tracks.track_id[row])] = (t_s, "left" if places.offset_m[row] > 0 else "right")
+        self._outside = {k: v for k, v in self._outside.items() if t_s - v[0] <= self.config.cut_in_memory_s}
         for row in np.flatnonzero(near & (depth_m > 0.0)):
             track_id = int(tracks.track_id[row])
             if track_id in self._outside:
-                distance_m = float(tracks.xy_m[row, 0])
-                side = "left" if places.offset_m[row] > 0 else "right"
+                distance_m, side = float(tracks.xy_m[row, 0]), self._outside[track_id][1]
                 text = f"{CLASSES[tracks.class_id[row]]} cuts in from the {side} at {distance_m:.0f} m"
                 starts = bool(depth_m[row] > self.config.cut_in_depth_m)
                 yield _Condition((EventKind.CUT_IN, track_id), starts, True, distance_m, text)

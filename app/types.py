@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +24,15 @@ class EventKind(enum.StrEnum):
     CALIBRATION = "calibration"
 
 
+_URGENCY = (
+    EventKind.FORWARD_COLLISION,
+    EventKind.HEADWAY,
+    EventKind.CUT_IN,
+    EventKind.LANE_DEPARTURE,
+    EventKind.CALIBRATION,
+)
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that began, goes on or ended: ``phase`` says which; ``track_id`` is 0 where no object is meant."""
@@ -34,6 +44,11 @@ class Event:
     track_id: int = 0
     value: float = NAN
     text: str = ""
+
+
+def going_on(events: Sequence[Event]) -> list[Event]:
+    """Events that have not ended, the most urgent first: a screen has room for one."""
+    return sorted((event for event in events if event.phase != "end"), key=lambda event: _URGENCY.index(event.kind))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.events import EventConfig, EventDetector
-from app.types import CameraPose, Event, EventKind
+from app.types import CameraPose, Event, EventKind, going_on
 from perception.types import CLASS_ID, LaneBoundary, Lanes
 from tracking.types import EgoMotion, Tracks, TrackState
 
@@ -132,6 +132,26 @@ def test_cut_in_is_seen_once_from_the_right_side() -> None:
     assert "from the left" in starts[0].text
     # outer edge 0.9 m inside of its centre: 0.2 m over the line when the centre is at 2.45 m, 1.05 s
     assert starts[0].since_s == pytest.approx(1.05, abs=2 * DT_S)
+
+
+def test_a_cut_in_comes_from_where_it_came_even_past_the_middle() -> None:
+    frames = [(a_track(xy_m=[[20.0, 3.5 - 1.5 * i * DT_S]]), lanes()) for i in range(75)]
+    texts = {e.text for e in drive(EventDetector(), frames, 10.0) if e.kind is EventKind.CUT_IN and e.phase != "end"}
+    assert texts and all("from the left" in text for text in texts)
+
+
+def test_the_most_urgent_event_comes_first_and_what_ended_is_silent() -> None:
+    events = [
+        Event(kind, phase, 1.0, 0.5)
+        for kind, phase in (
+            (EventKind.CALIBRATION, "start"),
+            (EventKind.CUT_IN, "active"),
+            (EventKind.HEADWAY, "end"),
+            (EventKind.FORWARD_COLLISION, "start"),
+        )
+    ]
+    found = [event.kind for event in going_on(events)]
+    assert found == [EventKind.FORWARD_COLLISION, EventKind.CUT_IN, EventKind.CALIBRATION]
 
 
 def test_a_lead_vehicle_that_was_always_there_is_no_cut_in() -> None:

@@ -13,7 +13,7 @@ from app.draw_birdseye import predictions
 from app.mount import camera_at
 from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE
 from app.record import Run
-from app.types import FrameResult
+from app.types import FrameResult, going_on
 from geometry.box3d import corners
 from geometry.camera import Camera
 from perception.types import CLASSES, ON_ROAD, LaneBoundary
@@ -45,7 +45,7 @@ def _frame(result: FrameResult, camera: Camera) -> dict[str, Any]:
         "objects": _objects(tracks, result.ego.speed_mps, mounted),
         "lanes": _lanes(result, mounted),
         "warned": sorted({e.track_id for e in result.events if e.track_id and e.phase != "end"}),
-        "words": [e.text for e in result.events if e.phase != "end" and e.text],
+        "words": [event.text for event in going_on(result.events) if event.text],
         "speed": _number(result.ego.speed_mps),
         "offset": _number(result.lanes.offset_m),
     }
