@@ -55,6 +55,16 @@ def pair_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return inter / np.maximum(union, 1e-9)
 
 
+def contested(pairs: Pairs, gain: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Indices of the pairs of positive gain whose row or column has another such pair: only there is a choice."""
+    good = np.flatnonzero(gain > 0)
+    if len(good) < 2:
+        return good[:0]
+    i, j = pairs[0][good], pairs[1][good]
+    rivals = np.bincount(i, minlength=shape[0])[i] + np.bincount(j, minlength=shape[1])[j]
+    return good[rivals > 2]
+
+
 def assign(pairs: Pairs, gain: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """The one-to-one choice of pairs with the largest sum of gains; a pair whose gain is not positive is never chosen.
 

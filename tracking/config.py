@@ -42,6 +42,19 @@ class TrackerConfig:
             (``ScoreModel.trust``): there persistence proves little, and the scores must:
         doubt_best_odds, doubt_mean_odds: log-odds that the best score of a track must reach once, and the fading mean
             of its scores must keep. 4.0 is a score of 0.982, 2.5 one of 0.92.
+        reupdate: seen again after a gap, a track's filter runs again along the straight line between its two
+            observations (``tracking.reupdate``).
+        direction: weight of the velocity direction where more than one pair is possible (``tracking.direction``), 0:
+            not used; ``direction_s``: a track's direction is that of its last so many seconds of observations.
+        score_noise: share of the measurement noise that a score of 1 takes away: variance times 1 - score_noise *
+            score, 0: the same noise for all. 1 is the NSA filter of Du et al., GIAOTracker, ICCVW 2021, as in
+            StrongSORT (Du et al., IEEE Transactions on Multimedia 25, 2023).
+        leave_inside: an unseen track that moves outwards is forgotten once less than this share of its predicted box is
+            in the picture (``tracking.departure``), 0: only time ends it. Needs the picture's size.
+        reid_weight: weight of 1 - cosine between embeddings where more than one pair is possible; used only by a
+            tracker that was given an embedder and pictures (``tracking.appearance``).
+        reid_least: there, pairs of a smaller cosine are not joined at all.
+        reid_memory_s: time constant of a track's mean embedding.
         metric: settings of the state in metres.
     """
 
@@ -77,6 +90,14 @@ class TrackerConfig:
     doubt_unseen: float = 0.95
     doubt_best_odds: float = 4.0
     doubt_mean_odds: float = 2.5
+    reupdate: bool = False
+    direction: float = 0.0
+    direction_s: float = 0.3
+    score_noise: float = 0.0
+    leave_inside: float = 0.0
+    reid_weight: float = 1.0
+    reid_least: float = 0.3
+    reid_memory_s: float = 1.0
     metric: MotionConfig = field(default_factory=MotionConfig)
 
     def __post_init__(self) -> None:
@@ -94,9 +115,9 @@ class TrackerConfig:
 
 _SHARES = frozenset(
     {"mahalanobis", "seen_share", "show", "hide", "show_unseen", "drop", "birth", "duplicate", "smooth"}
-    | {"doubt_show", "doubt_hide", "doubt_unseen"}
+    | {"doubt_show", "doubt_hide", "doubt_unseen", "score_noise", "leave_inside", "direction"}
 )
 _POSITIVE = frozenset(
     {"acceleration", "size_acceleration", "noise", "speed", "size_speed", "max_unseen_s", "birth_odds"}
-    | {"evidence_slope", "hide_s", "return_s", "stay_s"}
+    | {"evidence_slope", "hide_s", "return_s", "stay_s", "direction_s", "reid_memory_s"}
 )

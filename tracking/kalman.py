@@ -63,7 +63,11 @@ def mahalanobis2(x: Array, P: Array, z: Array, H: Array, R: Array) -> Array:
 
 
 def predict_axes(
-    p: np.ndarray, v: np.ndarray, cov: tuple[np.ndarray, np.ndarray, np.ndarray], dt_s: float, noise: np.ndarray
+    p: np.ndarray,
+    v: np.ndarray,
+    cov: tuple[np.ndarray, np.ndarray, np.ndarray],
+    dt_s: float | np.ndarray,
+    noise: np.ndarray,
 ) -> None:
     """Move independent (position, velocity) axes on by dt_s, in place.
 
@@ -73,6 +77,7 @@ def predict_axes(
     Args:
         p, v: (N, A) positions and velocities.
         cov: the arrays pp, pv, vv, (N, A) each.
+        dt_s: of all, or (N, 1) of each row.
         noise: (N, A) or broadcast: power spectral density of the acceleration, (unit of p)^2 / s^3.
     """
     pp, pv, vv = cov

@@ -9,12 +9,17 @@ from perception.types import CLASSES
 BOX = slice(0, 4)  # centre x, y, width, height; pixels
 RATE = slice(4, 8)  # their rates; pixels per second
 PP, PV, VV = slice(8, 12), slice(12, 16), slice(16, 20)  # covariance per axis: box, box with rate, rate
+STATE = slice(0, 20)  # all of the above
 XYXY = slice(20, 24)  # the last matched detection
 PRESENT, HIDDEN, BORN, SEEN, SCORE, DETECTION, ID, BELIEVED, CLASS, BEST, MEAN = range(24, 35)
 """Probabilities of being in view and of being there but hidden; seconds of birth and of the last
 detection; its score; its row in this frame or -1; identity (exact in float64 up to 2^53); 1 once believed; class;
 best and fading mean log-odds of its scores."""
-VOTES = slice(35, 35 + len(CLASSES))
+LAST = slice(35, 39)  # the last observation, detected or followed: centre and size, moved along with the picture
+KEPT = slice(39, 59)  # STATE right after it
+KEPT_S = 59  # its time, seconds
+ANCHORS = slice(60, 66)  # x, y, t of two observations before it (``direction.moved_anchors``)
+VOTES = slice(66, 66 + len(CLASSES))
 WIDTH = VOTES.stop
 
 

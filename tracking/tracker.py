@@ -15,14 +15,18 @@ from geometry.camera import Camera
 from geometry.errors import InputError
 from geometry.types import GroundPoints
 from perception.types import CLASSES, Detections
-from tracking.assign import Pairs, assign, candidate_pairs, pair_iou
+from tracking.assign import Pairs, assign, candidate_pairs, contested, pair_iou
 from tracking.classes import APART, FADE, class_cost
 from tracking.config import TrackerConfig
+from tracking.departure import leaving
+from tracking.direction import direction_likeness, moved_anchors
 from tracking.existence import Presence, ScoreModel, log_odds, sigmoid
 from tracking.kalman import predict_axes, update_axes
 from tracking.motion import MetricFilter
 from tracking.report import tracks_from
+from tracking.reupdate import reupdated
 from tracking.table import (
+    ANCHORS,
     BELIEVED,
     BEST,
     BORN,
@@ -31,6 +35,9 @@ from tracking.table import (
     DETECTION,
     HIDDEN,
     ID,
+    KEPT,
+    KEPT_S,
+    LAST,
     MEAN,
     PP,
     PRESENT,
@@ -38,6 +45,7 @@ from tracking.table import (
     RATE,
     SCORE,
     SEEN,
+    STATE,
     VOTES,
     VV,
     WIDTH,
@@ -52,6 +60,8 @@ _SCORE_MEMORY_S = 0.45  # time constant of the mean of a track's scores
 _MOST_STRETCH = 4.0  # of what grows with the time between frames: 2.5 frames a second, beyond all is guesswork
 _LONGEST_STEP_S = 1.0  # over a longer pause velocities say nothing any more
 _TRIED_SCORE = 0.6  # detections of this score always begin a track, so that it shows whether they are found again
+_LEAST_NOISE = 0.05  # of the variance: no detection is exact, however sure
+_LEAST_GAIN = 1e-6  # the direction decides between pairs, not whether one is joined
 _NOTHING = np.empty(0, np.int64)
 
 
@@ -92,10 +102,14 @@ class Tracker:
     """Follows the objects of one clip; make a new one for the next clip.
 
     Identities are positive and never used twice.
+
+    Args:
+        size_px: width and height of the pictures, where no camera will tell.
     """
 
-    def __init__(self, config: TrackerConfig | None = None) -> None:
+    def __init__(self, config: TrackerConfig | None = None, *, size_px: tuple[int, int] | None = None) -> None:
         self.config = config = config or TrackerConfig()
+        self._size_px = size_px
         self._table = TrackTable()
         self._scores = ScoreModel()
         self._presence = Presence(config.hide_s, config.return_s, config.stay_s, config.seen_share)
@@ -144,7 +158,7 @@ class Tracker:
             self._scores.learn(seen.odds, columns, scene.stretch)
         if len(rows):
             self._learn(rows, columns, seen, scene, detected)
-        self._forget(t_s)
+        self._forget(scene)
         if detected:
             self._begin(columns, overlap, seen, scene)
         return tracks_from(self._table, self._metric, t_s, self.config, self._scores.trust)
@@ -177,7 +191,16 @@ class Tracker:
         predict_axes(box, table.rate, table.cov, min(scene.dt_s, _LONGEST_STEP_S), noise)
         if ego is not None and ego.image_from_previous is not None:
             box[:] = _warped(box, ego.image_from_previous)
+            self._move_memory(ego.image_from_previous)
         np.maximum(box[:, 2:], _SMALLEST_PX, out=box[:, 2:])
+
+    def _move_memory(self, homography: np.ndarray) -> None:
+        """What is remembered of past observations, in pixels of the new picture."""
+        data = self._table.data
+        for kept in (LAST, slice(KEPT.start, KEPT.start + 4)):
+            data[:, kept] = _warped(data[:, kept], homography)
+        for anchor in (slice(ANCHORS.start, ANCHORS.start + 2), slice(ANCHORS.start + 3, ANCHORS.start + 5)):
+            data[:, anchor] = _warped_points(data[:, anchor], homography)
 
     @staticmethod
     def _spread(size: np.ndarray, relative2: np.ndarray | float) -> np.ndarray:
@@ -222,6 +245,8 @@ class Tracker:
         cost = class_cost(table.column(CLASS)[i].astype(np.int64), seen.class_id[j])
         np.maximum.at(overlap, j, np.where(cost < APART, iou, 0.0))
         gain = self._likeness(iou, pairs, seen) - config.least_likeness - cost
+        if config.direction > 0.0:
+            self._weigh(gain, pairs, seen, shape)
         chosen = assign(pairs, gain, shape)
         return i[chosen], j[chosen], overlap
 
@@ -233,6 +258,20 @@ class Tracker:
         residual = seen.box[j] - self._table.box[i]
         distance2 = (residual * residual / (self._table.data[i, PP] + seen.noise[j])).sum(axis=1)
         return (1.0 - share) * iou + share * np.exp(distance2 * -0.125)
+
+    def _weigh(self, gain: np.ndarray, pairs: Pairs, seen: _Seen, shape: tuple[int, int]) -> None:
+        """Where more than one pair is possible, weigh in what else is known of them, in place."""
+        at = contested(pairs, gain, shape)
+        if not len(at):
+            return
+        i, j = pairs[0][at], pairs[1][at]
+        last, start = self._table.data[i, LAST], self._table.data[i, ANCHORS]
+        step = seen.box[j, :2] - last[:, :2]
+        noise2 = self.config.noise**2 * (last[:, 2:] * last[:, 2:]).sum(axis=1)
+        likeness = direction_likeness(
+            last[:, :2] - start[:, :2], step, (2.0 * noise2, noise2 + seen.noise[j, :2].sum(1))
+        )
+        gain[at] = np.maximum(gain[at] + self.config.direction * likeness, _LEAST_GAIN)
 
     # -- believing and learning -------------------------------------------------------------------------------
 
@@ -251,10 +290,7 @@ class Tracker:
         """Filter the matched boxes, vote on classes, range them."""
         table, at, score = self._table, seen.row[columns], seen.score[columns]
         old = table.data[rows]
-        cov = old[:, PP], old[:, PV], old[:, VV]
-        box, rate, cov = update_axes(old[:, BOX], old[:, RATE], cov, seen.box[columns], seen.noise[columns])
-        old[:, BOX], old[:, RATE] = box, rate
-        old[:, PP], old[:, PV], old[:, VV] = cov
+        self._filter(old, seen.box[columns], self._noise(seen, columns, detected), scene)
         if not detected:
             table.data[rows] = old
             return
@@ -272,12 +308,37 @@ class Tracker:
             class_id = old[:, CLASS].astype(np.int64)
             self._metric.update(rows, scene.ranges_of(at), seen.xyxy[columns], class_id, scene.camera, scene.t_s)
 
+    def _noise(self, seen: _Seen, columns: np.ndarray, detected: bool) -> np.ndarray:
+        """Measurement variances (K, 4): a surer detection is believed more, where the settings say so."""
+        noise, share = seen.noise[columns], self.config.score_noise
+        if share == 0.0 or not detected:
+            return noise
+        return noise * np.maximum(1.0 - share * seen.score[columns], _LEAST_NOISE)[:, None]
+
+    def _filter(self, old: np.ndarray, box: np.ndarray, noise: np.ndarray, scene: _Scene) -> None:
+        """Filter observed boxes (K, 4) into rows (K, WIDTH) of the table, and remember them, in place."""
+        before = old[:, KEPT_S] < scene.t_s - scene.dt_s - 1e-9 if self.config.reupdate else _NOTHING
+        p, v, cov = update_axes(old[:, BOX], old[:, RATE], (old[:, PP], old[:, PV], old[:, VV]), box, noise)
+        old[:, BOX], old[:, RATE] = p, v
+        old[:, PP], old[:, PV], old[:, VV] = cov
+        back = np.flatnonzero(before)  # not seen in the last frame
+        if len(back):
+            ends, gap_s = (old[back, LAST], box[back]), scene.t_s - old[back, KEPT_S]
+            drift = self._spread(box[back, 2:], self._acceleration2)
+            old[back, STATE] = reupdated(old[back, KEPT], ends, gap_s, noise[back], drift)
+        old[:, ANCHORS] = moved_anchors(old[:, ANCHORS], box[:, :2], scene.t_s, self.config.direction_s)
+        old[:, LAST], old[:, KEPT], old[:, KEPT_S] = box, old[:, STATE], scene.t_s
+
     # -- birth and death --------------------------------------------------------------------------------------
 
-    def _forget(self, t_s: float) -> None:
+    def _forget(self, scene: _Scene) -> None:
         table, config = self._table, self.config
         alive = table.column(PRESENT) + table.column(HIDDEN)
-        keep = (alive >= config.drop) & (table.column(SEEN) >= t_s - config.max_unseen_s)
+        keep = (alive >= config.drop) & (table.column(SEEN) >= scene.t_s - config.max_unseen_s)
+        size_px = self._size_px if scene.camera is None else (scene.camera.width_px, scene.camera.height_px)
+        if config.leave_inside > 0.0 and size_px is not None:
+            unseen = table.column(KEPT_S) < scene.t_s
+            keep &= ~(unseen & leaving(table.box, table.rate, size_px, config.leave_inside))
         if not keep.all():
             table.keep(keep)
             if self._metric is not None:
@@ -296,7 +357,9 @@ class Tracker:
         new[:, BOX], new[:, PP], new[:, XYXY] = seen.box[born], seen.noise[born], seen.xyxy[born]
         new[:, VV] = self._spread(seen.box[born, 2:], self._speed2)
         new[:, PRESENT], new[:, SCORE], new[:, DETECTION] = present[born], seen.score[born], seen.row[born]
-        new[:, BORN] = new[:, SEEN] = scene.t_s
+        new[:, BORN] = new[:, SEEN] = new[:, KEPT_S] = scene.t_s
+        new[:, LAST], new[:, KEPT] = new[:, BOX], new[:, STATE]
+        new[:, ANCHORS] = np.column_stack((new[:, :2], new[:, SEEN]))[:, [0, 1, 2, 0, 1, 2]]
         new[:, ID] = np.arange(self._next_id, self._next_id + len(born))
         new[:, BEST] = new[:, MEAN] = seen.odds[born]
         new[:, CLASS] = class_id = seen.class_id[born]
@@ -320,10 +383,13 @@ def _corners(box: np.ndarray, half: float) -> np.ndarray:
 def _warped(box: np.ndarray, homography: np.ndarray) -> np.ndarray:
     """Boxes (N, 4) by centre and size after the picture moved by a (3, 3) homography."""
     corners = _corners(box, 0.5)
-    points = np.concatenate((corners, np.ones((len(box), 1))), axis=1)
-    low, high = points[:, [0, 1, 4]] @ homography.T, points[:, [2, 3, 4]] @ homography.T
-    low, high = low[:, :2] / low[:, 2:], high[:, :2] / high[:, 2:]
+    low, high = _warped_points(corners[:, :2], homography), _warped_points(corners[:, 2:], homography)
     return np.concatenate((0.5 * (low + high), high - low), axis=1)
+
+
+def _warped_points(xy: np.ndarray, homography: np.ndarray) -> np.ndarray:
+    points = np.concatenate((xy, np.ones((len(xy), 1))), axis=1) @ homography.T
+    return points[:, :2] / points[:, 2:]
 
 
 def _check(detections: Detections) -> None:
