@@ -76,6 +76,13 @@ class DetectorSettings(_Section):
     threads: Annotated[int, Field(ge=0)] = 0
 
 
+class TrackerSettings(_Section):
+    """``reid``: file of a re-identification network, by which objects that cross are told apart by their looks; None:
+    by place and motion alone."""
+
+    reid: str | None = None
+
+
 class EgoSettings(_Section):
     """``speed``: metres a second, or a CSV file with the columns t_s and speed_mps (and yaw_rate_radps)."""
 
@@ -112,6 +119,7 @@ class Settings(_Section):
     clip: ClipSettings = ClipSettings()
     camera: CameraSettings = CameraSettings()
     detector: DetectorSettings = DetectorSettings()
+    tracker: TrackerSettings = TrackerSettings()
     ego: EgoSettings = EgoSettings()
     stereo: StereoSettings = StereoSettings()
     lanes: LaneSettings = LaneSettings()

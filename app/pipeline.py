@@ -27,6 +27,7 @@ from geometry.camera import Camera
 from geometry.profiles import load_profile
 from perception.lanes import LaneTracker
 from perception.types import Detections, Frame, LaneModel, Lanes, ObjectDetector
+from tracking.appearance import Embedder, OnnxEmbedder
 from tracking.config import TrackerConfig
 from tracking.ego_motion import EgoMotionEstimator
 from tracking.follow import BoxFollower
@@ -191,6 +192,7 @@ class Pipeline:
         watch.lap("lanes")
         ranges = self.ranger(frame, self.camera, found)
         watch.lap("ranges")
+        self._tracker.show(frame.bgr)
         tracks = self._tracker.update(found, t_s, ranges=ranges, ego=ego, camera=self.camera, detected=looked)
         self._tracks = tracks
         watch.lap("tracks")
@@ -209,7 +211,7 @@ def build_pipeline(
         load: False leaves the detector out, for runs whose detections are known.
 
     Raises:
-        InputError: the camera profile, the model file or the speed file cannot be used.
+        InputError: the camera profile, a model file or the speed file cannot be used.
     """
     camera = load_profile(settings.camera.profile).for_size(*size_px)
     if detector is None and load:
@@ -221,7 +223,7 @@ def build_pipeline(
         camera,
         detector,
         lane_model,
-        Tracker(config),
+        Tracker(config, embedder=_embedder(settings)),
         PipelineConfig(settings.detector.every, settings.events),
         Motion(
             EgoMotionEstimator(supplied=known_speed(settings.ego.speed)),
@@ -231,6 +233,13 @@ def build_pipeline(
     if right is not None:
         pipeline.ranger = StereoRanger(right, settings.stereo.baseline_m, camera, rate=settings.clip.rate_hz)
     return pipeline
+
+
+def _embedder(settings: Settings) -> Embedder | None:
+    """The re-identification network that the settings name, on the detector's device."""
+    if settings.tracker.reid is None:
+        return None
+    return OnnxEmbedder(settings.tracker.reid, settings.detector.device, settings.detector.threads or None)
 
 
 def _mount(camera: Camera, settings: CameraSettings) -> MountModel:

@@ -124,6 +124,7 @@ def _same_sight(header: Header, before: Settings, info: ClipInfo, now: Settings)
         and before.camera.calibrate == now.camera.calibrate
         and (before.camera.mount_file, now.camera.mount_file) == (None, None)
         and not isinstance(now.ego.speed, str)
+        and now.tracker.reid is None  # looks at the pictures
     )
 
 
@@ -191,7 +192,7 @@ def settings_of(header: Header, changed: Settings | None, what: str) -> Settings
     before = Settings.checked(header.settings, what=what)
     if changed is None:
         return before
-    for section in ("clip", "camera", "ego", "lanes"):
+    for section in ("clip", "camera", "tracker", "ego", "lanes"):
         if section in changed.model_fields_set and getattr(changed, section) != getattr(before, section):
             raise InputError(
                 f"a replay without pictures keeps the record's [{section}]; to change it, run the clip again with "

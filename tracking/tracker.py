@@ -7,20 +7,22 @@ tracks are rows of one array (``tracking.table``); there is no loop over tracks 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from geometry.camera import Camera
 from geometry.errors import InputError
 from geometry.types import GroundPoints
-from perception.types import CLASSES, Detections
+from perception.types import Detections
+from tracking.appearance import Embedder, Gallery, covered
 from tracking.assign import Pairs, assign, candidate_pairs, contested, pair_iou
+from tracking.boxes import corners, warped, warped_points
 from tracking.classes import APART, FADE, class_cost
 from tracking.config import TrackerConfig
 from tracking.departure import leaving
 from tracking.direction import direction_likeness, moved_anchors
 from tracking.existence import Presence, ScoreModel, log_odds, sigmoid
+from tracking.frame import EVIDENCE_PERIOD_S, Scene, Seen, check_detections
 from tracking.kalman import predict_axes, update_axes
 from tracking.motion import MetricFilter
 from tracking.report import tracks_from
@@ -55,47 +57,12 @@ from tracking.table import (
 from tracking.types import EgoMotion, Tracks
 
 _SMALLEST_PX = 1.0  # predicted boxes never shrink below
-_EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent: it counts in proportion
 _SCORE_MEMORY_S = 0.45  # time constant of the mean of a track's scores
-_MOST_STRETCH = 4.0  # of what grows with the time between frames: 2.5 frames a second, beyond all is guesswork
 _LONGEST_STEP_S = 1.0  # over a longer pause velocities say nothing any more
 _TRIED_SCORE = 0.6  # detections of this score always begin a track, so that it shows whether they are found again
 _LEAST_NOISE = 0.05  # of the variance: no detection is exact, however sure
 _LEAST_GAIN = 1e-6  # the direction decides between pairs, not whether one is joined
 _NOTHING = np.empty(0, np.int64)
-
-
-class _Scene(NamedTuple):
-    """Where and when a frame was taken, and what is known of its detections in metres."""
-
-    t_s: float
-    dt_s: float
-    ranges: GroundPoints | None
-    camera: Camera | None
-
-    @property
-    def stretch(self) -> float:
-        """Time since the last frame in tenths of a second, where it is longer: settings are for 10 Hz and faster."""
-        return min(max(self.dt_s / _EVIDENCE_PERIOD_S, 1.0), _MOST_STRETCH)
-
-    def ranges_of(self, rows: np.ndarray) -> GroundPoints:
-        if self.ranges is not None:
-            return self.ranges[rows]
-        count = len(rows)
-        return GroundPoints(np.full((count, 2), np.nan), np.full((count, 2, 2), np.nan), np.zeros(count, bool))
-
-
-class _Seen(NamedTuple):
-    """Usable detections of a frame: rows in the caller's order, boxes as corners and as centre and size, noise."""
-
-    row: np.ndarray
-    xyxy: np.ndarray
-    box: np.ndarray
-    noise: np.ndarray  # (M, 4) variance of box
-    score: np.ndarray
-    class_id: np.ndarray
-    evidence: np.ndarray  # (M,) log likelihood ratio of existence
-    odds: np.ndarray
 
 
 class Tracker:
@@ -105,11 +72,21 @@ class Tracker:
 
     Args:
         size_px: width and height of the pictures, where no camera will tell.
+        embedder: tells objects apart by their looks, where pictures are shown (``show``).
     """
 
-    def __init__(self, config: TrackerConfig | None = None, *, size_px: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        config: TrackerConfig | None = None,
+        *,
+        size_px: tuple[int, int] | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
         self.config = config = config or TrackerConfig()
         self._size_px = size_px
+        self._embedder = embedder
+        self._bgr: np.ndarray | None = None
+        self._gallery = None if embedder is None else Gallery(embedder.length)
         self._table = TrackTable()
         self._scores = ScoreModel()
         self._presence = Presence(config.hide_s, config.return_s, config.stay_s, config.seen_share)
@@ -123,6 +100,10 @@ class Tracker:
     def __len__(self) -> int:
         """Tracks kept, believed or not."""
         return len(self._table)
+
+    def show(self, bgr: np.ndarray) -> None:
+        """The picture (H, W, 3) uint8 of the next ``update``, for the embedder; without one it costs nothing."""
+        self._bgr = bgr if bgr.size else None
 
     def update(
         self,
@@ -148,9 +129,14 @@ class Tracker:
         Raises:
             InputError: time that runs back or is no number; boxes, scores or classes that are none.
         """
-        _check(detections)
-        scene = _Scene(t_s, self._step_s(t_s), ranges, camera)
+        check_detections(detections)
+        scene = Scene(t_s, self._step_s(t_s), ranges, camera)
         seen = self._read(detections, detected)
+        if self._embedder is not None and self._bgr is not None and detected and len(seen.row):
+            look = self._embedder.embed(self._bgr, seen.xyxy)
+            look[covered(seen.xyxy)] = np.nan
+            seen = seen._replace(look=look)
+        self._bgr = None
         self._move_on(scene, ego)
         rows, columns, overlap = self._match(seen, self.config.widen * scene.stretch)
         if detected:
@@ -174,7 +160,7 @@ class Tracker:
         self._t_s = t_s
         return 0.0 if last is None else t_s - last
 
-    def _move_on(self, scene: _Scene, ego: EgoMotion | None) -> None:
+    def _move_on(self, scene: Scene, ego: EgoMotion | None) -> None:
         table = self._table
         if scene.camera is not None and self._metric is None:
             self._metric = MetricFilter(self.config.metric)
@@ -190,7 +176,7 @@ class Tracker:
         noise = self._spread(box[:, 2:], self._acceleration2)
         predict_axes(box, table.rate, table.cov, min(scene.dt_s, _LONGEST_STEP_S), noise)
         if ego is not None and ego.image_from_previous is not None:
-            box[:] = _warped(box, ego.image_from_previous)
+            box[:] = warped(box, ego.image_from_previous)
             self._move_memory(ego.image_from_previous)
         np.maximum(box[:, 2:], _SMALLEST_PX, out=box[:, 2:])
 
@@ -198,9 +184,9 @@ class Tracker:
         """What is remembered of past observations, in pixels of the new picture."""
         data = self._table.data
         for kept in (LAST, slice(KEPT.start, KEPT.start + 4)):
-            data[:, kept] = _warped(data[:, kept], homography)
+            data[:, kept] = warped(data[:, kept], homography)
         for anchor in (slice(ANCHORS.start, ANCHORS.start + 2), slice(ANCHORS.start + 3, ANCHORS.start + 5)):
-            data[:, anchor] = _warped_points(data[:, anchor], homography)
+            data[:, anchor] = warped_points(data[:, anchor], homography)
 
     @staticmethod
     def _spread(size: np.ndarray, relative2: np.ndarray | float) -> np.ndarray:
@@ -210,7 +196,7 @@ class Tracker:
 
     # -- comparing --------------------------------------------------------------------------------------------
 
-    def _read(self, detections: Detections, detected: bool) -> _Seen:
+    def _read(self, detections: Detections, detected: bool) -> Seen:
         config = self.config
         xyxy = detections.xyxy_px.astype(np.float64)
         score, class_id = detections.score.astype(np.float64), detections.class_id
@@ -220,37 +206,37 @@ class Tracker:
         if not good.all():
             row, xyxy, size, score, class_id = row[good], xyxy[good], size[good], score[good], class_id[good]
         if not len(row):
-            return _Seen(row, xyxy, xyxy, xyxy, score, class_id, score, score)
+            return Seen(row, xyxy, xyxy, xyxy, score, class_id, score, score)
         box = np.concatenate((xyxy[:, :2] + 0.5 * size, size), axis=1)
         noise = self._spread(size, config.noise**2)
         if not detected:
-            return _Seen(row, xyxy, box, noise, score, class_id, np.zeros(len(row)), np.zeros(len(row)))
+            return Seen(row, xyxy, box, noise, score, class_id, np.zeros(len(row)), np.zeros(len(row)))
         odds = log_odds(score)
         worth = self._scores.read(odds)
         evidence = config.evidence_offset + config.evidence_slope * worth
         evidence += config.raw_odds * (odds - config.usual_share * self._scores.usual)
         evidence = np.minimum(np.maximum(evidence, config.evidence_low), config.evidence_high)
-        return _Seen(row, xyxy, box, noise, score, class_id, evidence, odds)
+        return Seen(row, xyxy, box, noise, score, class_id, evidence, odds)
 
-    def _match(self, seen: _Seen, widen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _match(self, seen: Seen, widen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of tracks and of detections that belong together, and how far each detection overlaps any track."""
         table, config = self._table, self.config
         shape = len(table), len(seen.box)
         overlap = np.zeros(shape[1])
         if not shape[0] or not shape[1]:
             return _NOTHING, _NOTHING, overlap
-        a, b = _corners(table.box, 0.5 + widen), _corners(seen.box, 0.5 + widen)
+        a, b = corners(table.box, 0.5 + widen), corners(seen.box, 0.5 + widen)
         i, j = pairs = candidate_pairs(a, b)
         iou = pair_iou(a[i], b[j])
         cost = class_cost(table.column(CLASS)[i].astype(np.int64), seen.class_id[j])
         np.maximum.at(overlap, j, np.where(cost < APART, iou, 0.0))
         gain = self._likeness(iou, pairs, seen) - config.least_likeness - cost
-        if config.direction > 0.0:
+        if config.direction > 0.0 or seen.look is not None:
             self._weigh(gain, pairs, seen, shape)
         chosen = assign(pairs, gain, shape)
         return i[chosen], j[chosen], overlap
 
-    def _likeness(self, iou: np.ndarray, pairs: Pairs, seen: _Seen) -> np.ndarray:
+    def _likeness(self, iou: np.ndarray, pairs: Pairs, seen: Seen) -> np.ndarray:
         share = self.config.mahalanobis
         if share == 0.0:
             return iou
@@ -259,34 +245,40 @@ class Tracker:
         distance2 = (residual * residual / (self._table.data[i, PP] + seen.noise[j])).sum(axis=1)
         return (1.0 - share) * iou + share * np.exp(distance2 * -0.125)
 
-    def _weigh(self, gain: np.ndarray, pairs: Pairs, seen: _Seen, shape: tuple[int, int]) -> None:
+    def _weigh(self, gain: np.ndarray, pairs: Pairs, seen: Seen, shape: tuple[int, int]) -> None:
         """Where more than one pair is possible, weigh in what else is known of them, in place."""
         at = contested(pairs, gain, shape)
         if not len(at):
             return
         i, j = pairs[0][at], pairs[1][at]
+        if self.config.direction > 0.0:
+            gain[at] = np.maximum(gain[at] + self.config.direction * self._direction(i, j, seen), _LEAST_GAIN)
+        if self._gallery is not None and seen.look is not None:
+            cosine = self._gallery.cosine((i, j), seen.look)
+            weighed = np.maximum(gain[at] - self.config.reid_weight * (1.0 - cosine), _LEAST_GAIN)
+            weighed[cosine < self.config.reid_least] = 0.0
+            gain[at] = np.where(np.isfinite(cosine), weighed, gain[at])
+
+    def _direction(self, i: np.ndarray, j: np.ndarray, seen: Seen) -> np.ndarray:
         last, start = self._table.data[i, LAST], self._table.data[i, ANCHORS]
-        step = seen.box[j, :2] - last[:, :2]
-        noise2 = self.config.noise**2 * (last[:, 2:] * last[:, 2:]).sum(axis=1)
-        likeness = direction_likeness(
-            last[:, :2] - start[:, :2], step, (2.0 * noise2, noise2 + seen.noise[j, :2].sum(1))
-        )
-        gain[at] = np.maximum(gain[at] + self.config.direction * likeness, _LEAST_GAIN)
+        heading, step = last[:, :2] - start[:, :2], seen.box[j, :2] - last[:, :2]
+        noise2 = self.config.noise**2 * (last[:, 2:] * last[:, 2:]).sum(axis=1)  # of both coordinates of a centre
+        return direction_likeness(heading, step, (2.0 * noise2, noise2 + seen.noise[j, :2].sum(axis=1)))
 
     # -- believing and learning -------------------------------------------------------------------------------
 
-    def _believe(self, rows: np.ndarray, evidence: np.ndarray, scene: _Scene) -> None:
+    def _believe(self, rows: np.ndarray, evidence: np.ndarray, scene: Scene) -> None:
         table = self._table
         if not len(table):
             return
         seen_t = table.data[rows, SEEN]
         self._presence.count(scene.t_s - seen_t[table.data[rows, BELIEVED] > 0], scene.dt_s)
-        share = min(scene.dt_s / _EVIDENCE_PERIOD_S, 1.0)
+        share = min(scene.dt_s / EVIDENCE_PERIOD_S, 1.0)
         ratio = np.full(len(table), (1.0 - self._presence.seen_share) ** share)
         ratio[rows] = np.exp(evidence * share)
         self._presence.step(table.column(PRESENT), table.column(HIDDEN), ratio, scene.dt_s)
 
-    def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: _Seen, scene: _Scene, detected: bool) -> None:
+    def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: Seen, scene: Scene, detected: bool) -> None:
         """Filter the matched boxes, vote on classes, range them."""
         table, at, score = self._table, seen.row[columns], seen.score[columns]
         old = table.data[rows]
@@ -304,18 +296,21 @@ class Tracker:
         votes[np.arange(len(at)), seen.class_id[columns]] += score
         old[:, CLASS] = votes.argmax(axis=1)
         table.data[rows] = old
+        if self._gallery is not None and seen.look is not None:
+            share = -math.expm1(-scene.dt_s / self.config.reid_memory_s)
+            self._gallery.learn(rows, seen.look[columns], share)
         if self._metric is not None:
             class_id = old[:, CLASS].astype(np.int64)
             self._metric.update(rows, scene.ranges_of(at), seen.xyxy[columns], class_id, scene.camera, scene.t_s)
 
-    def _noise(self, seen: _Seen, columns: np.ndarray, detected: bool) -> np.ndarray:
+    def _noise(self, seen: Seen, columns: np.ndarray, detected: bool) -> np.ndarray:
         """Measurement variances (K, 4): a surer detection is believed more, where the settings say so."""
         noise, share = seen.noise[columns], self.config.score_noise
         if share == 0.0 or not detected:
             return noise
         return noise * np.maximum(1.0 - share * seen.score[columns], _LEAST_NOISE)[:, None]
 
-    def _filter(self, old: np.ndarray, box: np.ndarray, noise: np.ndarray, scene: _Scene) -> None:
+    def _filter(self, old: np.ndarray, box: np.ndarray, noise: np.ndarray, scene: Scene) -> None:
         """Filter observed boxes (K, 4) into rows (K, WIDTH) of the table, and remember them, in place."""
         before = old[:, KEPT_S] < scene.t_s - scene.dt_s - 1e-9 if self.config.reupdate else _NOTHING
         p, v, cov = update_axes(old[:, BOX], old[:, RATE], (old[:, PP], old[:, PV], old[:, VV]), box, noise)
@@ -331,7 +326,7 @@ class Tracker:
 
     # -- birth and death --------------------------------------------------------------------------------------
 
-    def _forget(self, scene: _Scene) -> None:
+    def _forget(self, scene: Scene) -> None:
         table, config = self._table, self.config
         alive = table.column(PRESENT) + table.column(HIDDEN)
         keep = (alive >= config.drop) & (table.column(SEEN) >= scene.t_s - config.max_unseen_s)
@@ -341,10 +336,12 @@ class Tracker:
             keep &= ~(unseen & leaving(table.box, table.rate, size_px, config.leave_inside))
         if not keep.all():
             table.keep(keep)
+            if self._gallery is not None:
+                self._gallery.keep(keep)
             if self._metric is not None:
                 self._metric.keep(keep)
 
-    def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: _Seen, scene: _Scene) -> None:
+    def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: Seen, scene: Scene) -> None:
         """Begin tracks from detections that belong to none."""
         present = sigmoid(seen.evidence + math.log(self.config.birth_odds * scene.stretch**2))
         present = np.where(seen.score >= _TRIED_SCORE, np.maximum(present, self.config.drop), present)
@@ -366,42 +363,8 @@ class Tracker:
         new[np.arange(len(born)), VOTES.start + class_id] = seen.score[born]
         self._next_id += len(born)
         self._table.append(new)
+        if self._gallery is not None:
+            self._gallery.append(None if seen.look is None else seen.look[born], len(born))
         if self._metric is not None:
             at = scene.ranges_of(seen.row[born])
             self._metric.birth(at, seen.xyxy[born], class_id, scene.camera, scene.t_s)
-
-
-def _corners(box: np.ndarray, half: float) -> np.ndarray:
-    """Corners (N, 4) of boxes given by centre and size, reaching ``half`` of their size from the centre."""
-    centre, reach = box[:, :2], box[:, 2:] * half
-    corners = np.empty_like(box)
-    np.subtract(centre, reach, out=corners[:, :2])
-    np.add(centre, reach, out=corners[:, 2:])
-    return corners
-
-
-def _warped(box: np.ndarray, homography: np.ndarray) -> np.ndarray:
-    """Boxes (N, 4) by centre and size after the picture moved by a (3, 3) homography."""
-    corners = _corners(box, 0.5)
-    low, high = _warped_points(corners[:, :2], homography), _warped_points(corners[:, 2:], homography)
-    return np.concatenate((0.5 * (low + high), high - low), axis=1)
-
-
-def _warped_points(xy: np.ndarray, homography: np.ndarray) -> np.ndarray:
-    points = np.concatenate((xy, np.ones((len(xy), 1))), axis=1) @ homography.T
-    return points[:, :2] / points[:, 2:]
-
-
-def _check(detections: Detections) -> None:
-    if not len(detections):
-        return
-    xyxy, score, class_id = detections.xyxy_px, detections.score, detections.class_id
-    if not np.isfinite(xyxy).all():
-        bad = int(np.flatnonzero(~np.isfinite(xyxy).all(axis=1))[0])
-        raise InputError(f"box of detection {bad} is {xyxy[bad].tolist()}, must be finite pixels; look at the detector")
-    if not (score.min() >= 0.0 and score.max() <= 1.0):
-        bad = int(np.flatnonzero(~((score >= 0) & (score <= 1)))[0])
-        raise InputError(f"score of detection {bad} is {score[bad]}, must be between 0 and 1; look at the detector")
-    if class_id.min() < 0 or class_id.max() >= len(CLASSES):
-        bad = int(np.flatnonzero((class_id < 0) | (class_id >= len(CLASSES)))[0])
-        raise InputError(f"class of detection {bad} is {class_id[bad]}, must be from 0 to {len(CLASSES) - 1}")

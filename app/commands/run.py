@@ -29,6 +29,9 @@ def run(
     end: Annotated[float | None, typer.Option(min=0, help="Last second.")] = None,
     every: Annotated[int | None, typer.Option(min=1, help="Use each n-th frame.")] = None,
     detect_every: Annotated[int | None, typer.Option(min=1, help="Detect on each n-th used frame.")] = None,
+    reid: Annotated[
+        Path | None, typer.Option(help="Re-identification network (ONNX): objects that cross are told apart by looks.")
+    ] = None,
     speed: Annotated[
         str | None, typer.Option(help="Own speed: metres a second, or a CSV file with t_s,speed_mps.")
     ] = None,
@@ -80,6 +83,7 @@ def run(
             "threads": threads,
             "input_size": parse_size(input_size),
         },
+        tracker={"reid": None if reid is None else str(reid)},
         ego={"speed": parse_speed(speed)},
         stereo={"right": None if stereo is None else str(stereo), "baseline_m": baseline},
         lanes={"enabled": False if no_lanes else None},
