@@ -60,7 +60,7 @@ class TrackerConfig:
 
     acceleration: float = 2.0
     size_acceleration: float = 0.5
-    noise: float = 0.03
+    noise: float = 0.035
     speed: float = 1.2
     size_speed: float = 0.4
     widen: float = 0.08
@@ -90,11 +90,11 @@ class TrackerConfig:
     doubt_unseen: float = 0.95
     doubt_best_odds: float = 4.0
     doubt_mean_odds: float = 2.5
-    reupdate: bool = False
+    reupdate: bool = True
     direction: float = 0.0
     direction_s: float = 0.3
     score_noise: float = 0.0
-    leave_inside: float = 0.0
+    leave_inside: float = 0.7
     reid_weight: float = 1.0
     reid_least: float = 0.3
     reid_memory_s: float = 1.0

@@ -26,6 +26,7 @@ from tracking.types import Tracks
 
 MIN_SCORE = 0.3
 FPS = 10.0  # KITTI's
+SIZE_PX = (1242, 375)  # of KITTI's pictures, the few that are 18 px narrower too
 KINDS = {"car": "Car", "person": "Pedestrian"}
 """KITTI's name of the two classes that its benchmark measures."""
 
@@ -107,7 +108,7 @@ def track(
     frames: Sequence[Detections], protocol: Protocol | None = None, config: TrackerConfig | None = None
 ) -> list[Tracks]:
     """Tracks of each frame of a sequence at KITTI's 10 frames a second; none in frames that were not shown."""
-    tracker, shown = Tracker(config), set((protocol or Protocol()).shown(len(frames)))
+    tracker, shown = Tracker(config, size_px=SIZE_PX), set((protocol or Protocol()).shown(len(frames)))
     return [
         tracker.update(found, index / FPS) if index in shown else Tracks.empty() for index, found in enumerate(frames)
     ]
