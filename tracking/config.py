@@ -90,7 +90,7 @@ class TrackerConfig:
     doubt_unseen: float = 0.95
     doubt_best_odds: float = 4.0
     doubt_mean_odds: float = 2.5
-    reupdate: bool = True
+    reupdate: bool = False
     direction: float = 0.0
     direction_s: float = 0.3
     score_noise: float = 0.0

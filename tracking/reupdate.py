@@ -31,15 +31,17 @@ def reupdated(
     Returns:
         (K, 20); a gap of one step or less gives what the filter gives without virtual observations.
     """
-    first, last = ends
-    state = kept.copy()
     steps = np.maximum(np.ceil(gap_s / STEP_S - 1e-6), 1.0)
+    order = np.argsort(-steps)  # longest first: those still under way are always the first rows, plain views
+    steps = steps[order]
+    state, first, r, noise = kept[order], ends[0][order], r[order], noise[order]
+    step, dt_s = (ends[1][order] - first) / steps[:, None], (gap_s[order] / steps)[:, None]
     for k in range(1, int(steps.max(initial=0.0)) + 1):
-        row = np.flatnonzero(steps >= k)
-        part = state[row]
-        p, v, cov = part[:, BOX], part[:, RATE], (part[:, PP], part[:, PV], part[:, VV])
-        predict_axes(p, v, cov, (gap_s[row] / steps[row])[:, None], noise[row])  # in place: views of part
-        share = (k / steps[row])[:, None]
-        p, v, cov = update_axes(p, v, cov, first[row] + share * (last[row] - first[row]), r[row])
-        state[row] = np.concatenate((p, v, *cov), axis=1)
-    return state
+        n = int(np.count_nonzero(steps >= k))
+        p, v = state[:n, BOX], state[:n, RATE]
+        cov = state[:n, PP], state[:n, PV], state[:n, VV]
+        predict_axes(p, v, cov, dt_s[:n], noise[:n])
+        p[:], v[:], (cov[0][:], cov[1][:], cov[2][:]) = update_axes(p, v, cov, first[:n] + k * step[:n], r[:n])
+    result = np.empty_like(state)
+    result[order] = state
+    return result

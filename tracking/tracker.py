@@ -312,16 +312,16 @@ class Tracker:
 
     def _filter(self, old: np.ndarray, box: np.ndarray, noise: np.ndarray, scene: Scene) -> None:
         """Filter observed boxes (K, 4) into rows (K, WIDTH) of the table, and remember them, in place."""
-        before = old[:, KEPT_S] < scene.t_s - scene.dt_s - 1e-9 if self.config.reupdate else _NOTHING
         p, v, cov = update_axes(old[:, BOX], old[:, RATE], (old[:, PP], old[:, PV], old[:, VV]), box, noise)
         old[:, BOX], old[:, RATE] = p, v
         old[:, PP], old[:, PV], old[:, VV] = cov
-        back = np.flatnonzero(before)  # not seen in the last frame
-        if len(back):
+        back = np.flatnonzero(old[:, KEPT_S] < scene.t_s - scene.dt_s - 1e-9)  # not seen in the last frame
+        if self.config.reupdate and len(back):
             ends, gap_s = (old[back, LAST], box[back]), scene.t_s - old[back, KEPT_S]
             drift = self._spread(box[back, 2:], self._acceleration2)
             old[back, STATE] = reupdated(old[back, KEPT], ends, gap_s, noise[back], drift)
-        old[:, ANCHORS] = moved_anchors(old[:, ANCHORS], box[:, :2], scene.t_s, self.config.direction_s)
+        if self.config.direction > 0.0:
+            old[:, ANCHORS] = moved_anchors(old[:, ANCHORS], box[:, :2], scene.t_s, self.config.direction_s)
         old[:, LAST], old[:, KEPT], old[:, KEPT_S] = box, old[:, STATE], scene.t_s
 
     # -- birth and death --------------------------------------------------------------------------------------
@@ -332,8 +332,10 @@ class Tracker:
         keep = (alive >= config.drop) & (table.column(SEEN) >= scene.t_s - config.max_unseen_s)
         size_px = self._size_px if scene.camera is None else (scene.camera.width_px, scene.camera.height_px)
         if config.leave_inside > 0.0 and size_px is not None:
-            unseen = table.column(KEPT_S) < scene.t_s
-            keep &= ~(unseen & leaving(table.box, table.rate, size_px, config.leave_inside))
+            unseen = np.flatnonzero(table.column(KEPT_S) < scene.t_s)
+            if len(unseen):
+                unseen_data = table.data[unseen]
+                keep[unseen] &= ~leaving(unseen_data[:, BOX], unseen_data[:, RATE], size_px, config.leave_inside)
         if not keep.all():
             table.keep(keep)
             if self._gallery is not None:
