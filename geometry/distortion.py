@@ -22,6 +22,7 @@ Model = Literal["none", "brown", "fisheye"]
 _COEFFICIENTS = {"none": (0,), "brown": (4, 5, 8), "fisheye": (4,)}
 _NEWTON_STEPS = 30
 _MAX_RADIUS = 1e3  # normalised: 89.94 degrees off the axis, farther than any picture of this model reaches
+_LEAST_STRETCH = 1e-3  # of areas; nearer to the fold a hundredth of a pixel would decide the direction
 _MAX_ANGLE = 1.55  # radians: a normalised coordinate, tan(angle), exists only while the ray points forward
 
 
@@ -83,7 +84,10 @@ def distort(lens: Distortion, xy: Array) -> tuple[Array, Array]:
     inside = xp.where(valid[..., None], xy, xp.zeros_like(xy))
     valid = valid & (xp.sum(inside * inside, axis=-1) < lens.max_radius**2)
     inside = xp.where(valid[..., None], inside, xp.zeros_like(xy))
-    return (_brown(lens.brown, inside)[0] if lens.model == "brown" else _fisheye(lens.coefficients, inside)), valid
+    if lens.model == "fisheye":
+        return _fisheye(lens.coefficients, inside), valid
+    distorted, jacobian = _brown(lens.brown, inside)
+    return distorted, valid & _unfolded(jacobian)
 
 
 def undistort(lens: Distortion, xy: Array) -> tuple[Array, Array]:
@@ -160,8 +164,14 @@ def _brown_inverse(lens: Distortion, xy: Array) -> tuple[Array, Array]:
         if not bool(xp.any(xp.abs(guess - last) > stop)):  # what is left lies outside the domain, held at its edge
             break
     distorted, (xx, cross, yy) = _brown(lens.brown, guess)
-    valid = (xp.max(xp.abs(distorted - xy), axis=-1) < solved) & (xx * yy - cross * cross > 0)
+    valid = (xp.max(xp.abs(distorted - xy), axis=-1) < solved) & _unfolded((xx, cross, yy))
     return guess, valid & reachable & (xp.sum(guess * guess, axis=-1) < limit**2)
+
+
+def _unfolded(jacobian: tuple[Array, Array, Array]) -> Array:
+    """Where a lens maps one to one: tangential terms move the fold, beyond which a pixel has a second ray, inwards."""
+    xx, cross, yy = jacobian
+    return xx * yy - cross * cross > _LEAST_STRETCH
 
 
 def _within(xy: Array, radius: float) -> Array:

@@ -45,6 +45,17 @@ def pixel_grid(camera: Camera, step: int = 40) -> np.ndarray:
     return np.stack([u, v], axis=-1).reshape(-1, 2).astype(float)
 
 
+def test_beyond_the_fold_of_a_lens_nothing_is_seen() -> None:
+    """A ray beyond the fold, which tangential terms pull inwards, shares its pixel with another: it has none."""
+    lens = LENSES["brown5"]
+    u, v = np.meshgrid(np.linspace(-1.3, 1.3, 400), np.linspace(-1.3, 1.3, 400))
+    ideal = np.stack([u, v], axis=-1)
+    distorted, seen = distort(lens, ideal)
+    back, valid = undistort(lens, distorted[seen])
+    assert 0.3 < seen.mean() < 1.0 and valid.all()
+    np.testing.assert_allclose(back, ideal[seen], atol=1e-9)
+
+
 def test_golden_facts_of_mono_camera() -> None:
     """The documented example of MATLAB's monoCamera."""
     px, valid = MONO.px_from_ground(np.array([10.0, 0.0]))

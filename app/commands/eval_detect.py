@@ -43,6 +43,7 @@ def eval_detect(
     """Measure detectors: COCO mAP, AP50 by class and size, precision-recall, confusion, failures, latency."""
     import cv2
 
+    from app.evaluation.detect import LOWEST_SCORE
     from app.evaluation.detect_failures import worst_frames
     from app.evaluation.detect_plots import plot_confusion, plot_precision_recall
     from app.evaluation.detection_data import load_labelled
@@ -50,8 +51,9 @@ def eval_detect(
 
     console = Console()
     images = load_labelled(data, split, every)
-    detectors = open_models(models or known_models(), device)
-    found, reports = measure(images, detectors, console)
+    names = models or known_models()
+    as_used = open_models(names, device)
+    found, reports = measure(images, open_models(names, device, LOWEST_SCORE), as_used, console)
     for table in tables(reports):
         console.print(table)
     out.mkdir(parents=True, exist_ok=True)
@@ -83,15 +85,14 @@ def known_models() -> list[str]:
     return names
 
 
-def open_models(names: list[str], device: str) -> dict[str, Detector]:
-    """Detectors of one thread and the least score, by short names that tell them apart."""
-    from app.evaluation.detect import LOWEST_SCORE
+def open_models(names: list[str], device: str, least_score: float | None = None) -> dict[str, Detector]:
+    """Detectors of one thread by short names that tell them apart; their own score thresholds unless one is given."""
     from perception.detector import load_detector
 
     detectors: dict[str, Detector] = {}
     for name in names:
         source, _, size = name.rpartition("@") if "@" in name else (name, "", "")
-        detector = load_detector(source, device=device, input_size=_size(size), score_threshold=LOWEST_SCORE, threads=1)
+        detector = load_detector(source, device=device, input_size=_size(size), score_threshold=least_score, threads=1)
         short = detector.description["name"] + (f"@{size}" if size else "")
         if short in detectors:
             raise InputError(f"two models are called {short}; rename one file")
@@ -109,9 +110,14 @@ def _size(text: str) -> tuple[int, int] | None:
 
 
 def measure(
-    images: tuple[LabelledImage, ...], detectors: dict[str, Detector], console: Console
+    images: tuple[LabelledImage, ...], detectors: dict[str, Detector], as_used: dict[str, Detector], console: Console
 ) -> tuple[dict[str, list[Detections]], dict[str, ModelReport]]:
-    """What every model finds in every picture, and how good that is; then the latencies, turn by turn."""
+    """What every model finds in every picture, and how good that is; then the latencies, turn by turn.
+
+    Args:
+        detectors: at the least score, whose thousands of boxes nobody shows and which cost time to suppress.
+        as_used: the same at the thresholds they are used at; these are timed.
+    """
     import cv2
 
     from app.evaluation.detect import ModelReport, confusion, latency_ms, predict, read_picture, score_detections
@@ -127,7 +133,7 @@ def measure(
             scores = score_detections(images, found[name], detector.road_classes)
             reports[name] = ModelReport(scores, confusion(images, found[name]), detector.description)
         step = max(1, len(images) // LATENCY_PICTURES)
-        times = latency_ms(detectors, [read_picture(image) for image in images[::step][:LATENCY_PICTURES]])
+        times = latency_ms(as_used, [read_picture(image) for image in images[::step][:LATENCY_PICTURES]])
         progress.advance(timing)
     return found, {
         name: ModelReport(report.scores, report.confusion, report.description, times[name])

@@ -111,12 +111,13 @@ class Search:
         return replace(variant, worst=worst, loss=loss, accepted=loss <= self.bar.max_loss)
 
     def _measure(self, name: str, path: Path) -> Variant:
-        detector = self._open(path)
+        detector = self._open(path, LOWEST_SCORE)
         found = predict(detector, self.test, self.said(name, len(self.test)))
         return Variant(name, path, score_detections(self.test, found, detector.road_classes))
 
-    def _open(self, path: Path) -> Detector:
-        return load_detector(path, device="cpu", threads=1, score_threshold=LOWEST_SCORE)
+    def _open(self, path: Path, least_score: float | None = None) -> Detector:
+        """On one thread; timed with its own threshold, as it is used, measured with the least score."""
+        return load_detector(path, device="cpu", threads=1, score_threshold=least_score)
 
     def _time(self, variants: list[Variant]) -> list[Variant]:
         pictures = [read_picture(image) for image in self.test[:: max(1, len(self.test) // LATENCY_PICTURES)]]
