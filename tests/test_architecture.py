@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("geometry", "perception", "tracking", "app")
-HEAVY = ("torch", "streamlit", "ray", "onnxruntime")
+HEAVY = ("torch", "streamlit", "ray", "onnxruntime", "numba")
 LIGHT_MODULES = ("geometry", "tracking", "app.pipeline", "app.cli")
 
 

@@ -40,6 +40,7 @@ class AugmentConfig:
         focus: probability that a crop is centred near an object; rare classes are chosen more often.
         aspect: greatest relative stretch of width against height.
         mosaic, mixup: probabilities; both stop when the share ``calm_from`` of the training is over.
+        calm_scale: zoom from then on, nearer to the scale of use.
     """
 
     size_px: tuple[int, int] = (512, 288)
@@ -50,11 +51,12 @@ class AugmentConfig:
     mosaic: float = 0.15
     mixup: float = 0.0
     calm_from: float = 0.8
+    calm_scale: tuple[float, float] = (0.9, 1.5)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
 
     def calm(self) -> AugmentConfig:
-        """Without mosaic and mixup: the last part of a training."""
-        return replace(self, mosaic=0.0, mixup=0.0)
+        """Without mosaic and mixup, near the scale of use: the last part of a training."""
+        return replace(self, mosaic=0.0, mixup=0.0, scale=self.calm_scale)
 
 
 @dataclass(frozen=True, eq=False)
