@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -84,15 +85,7 @@ class FollowedMount:
             speed_is_given=ego.source == "given",
         )
         self._keep(t_s)
-        return CameraPose(
-            height_m=camera.height_m,
-            pitch_rad=camera.pitch_rad,
-            yaw_rad=camera.yaw_rad,
-            roll_rad=camera.roll_rad,
-            state=calibration.state,
-            progress=calibration.progress,
-            horizon_y_px=camera.horizon_y_px,
-        )
+        return replace(pose_of(camera), state=calibration.state, progress=calibration.progress)
 
     def _keep(self, t_s: float) -> None:
         """Writes what is known every few seconds, once it is sure."""

@@ -259,16 +259,9 @@ class _Run:
         if self.painter is not None and self.tally.frames:
             wanted = {"video": self.out / VIDEO} | wanted
         files = {name: named(path) for name, path in wanted.items()}
-        summary = RunSummary(
-            state=state,
-            frames=self.tally.frames,
-            clip_s=self.tally.clip_s,
+        summary = self.tally.summary(
+            state,
             wall_s=wall_s,
-            stage_ms=self.tally.stage_ms(),
-            objects=self.tally.objects(),
-            warnings=self.tally.warnings(),
-            events=tuple(self.tally.events),
-            nearest=self.tally.nearest,
             notes=(*self.pipeline.notes, *(self.recorded.notes if self.recorded else ()), *self.report.notes()),
             detector=self.detector,
             files={name: str(path) for name, path in files.items()},

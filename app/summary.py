@@ -125,3 +125,28 @@ class Tally:
         """Events begun by kind; a calibration that settled is no warning."""
         kinds = (event.kind.value for event in self.events if event.kind is not EventKind.CALIBRATION)
         return dict(Counter(kinds).most_common())
+
+    def summary(
+        self,
+        state: Literal["complete", "stopped"],
+        *,
+        wall_s: float,
+        notes: tuple[str, ...],
+        detector: dict[str, str],
+        files: dict[str, str],
+    ) -> RunSummary:
+        """What has been counted, with what the run itself knows."""
+        return RunSummary(
+            state=state,
+            frames=self.frames,
+            clip_s=self.clip_s,
+            wall_s=wall_s,
+            stage_ms=self.stage_ms(),
+            objects=self.objects(),
+            warnings=self.warnings(),
+            events=tuple(self.events),
+            nearest=self.nearest,
+            notes=notes,
+            detector=detector,
+            files=files,
+        )

@@ -1,11 +1,13 @@
 """Fixtures that many tests share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from page_server import Server, browser_path, browsing, serving
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -76,3 +78,20 @@ def noise_clip() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page on a free port, with runs of its own."""
+    with serving(tmp_path_factory.mktemp("page") / "runs") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; tests skip where there is none."""
+    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make e2e")
+    if browser_path() is None:
+        pytest.skip("no chromium here: make e2e installs it, or apt-get install chromium")
+    with browsing() as found:
+        yield found

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import children
 
 from app import cli
 from app.batch import BatchEvent, BatchPlan, run_batch
@@ -179,20 +180,6 @@ def test_a_worker_that_always_dies_costs_its_clip_only(archive: Path, model: Pat
     outcomes = run_batch(plan, on_event=kill_always)
     assert states(outcomes) == {"day": "done", "night": "failed", "rain": "done"}
     assert "SIGKILL" in outcomes[1].reason
-
-
-def children(parent: int) -> list[int]:
-    """Processes that multiprocessing started, not its resource tracker."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status, line = (entry / "status").read_text(), (entry / "cmdline").read_text()
-            except OSError:
-                continue
-            if f"PPid:\t{parent}\n" in status and "spawn_main" in line:
-                found.append(int(entry.name))
-    return found
 
 
 def test_a_model_swapped_during_the_run_is_noticed(

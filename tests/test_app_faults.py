@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from processes import children
 
 from app import cli
 from app.batch_clip import failures
@@ -316,20 +317,6 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(
         time.sleep(0.05)
     assert workers and not any(alive(worker) for worker in workers)
     assert not (tmp_path / "out" / "long").exists()
-
-
-def children(parent: int) -> list[int]:
-    """Processes that multiprocessing started, not its resource tracker."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                status, line = (entry / "status").read_text(), (entry / "cmdline").read_text()
-            except OSError:
-                continue
-            if f"PPid:\t{parent}\n" in status and "spawn_main" in line:
-                found.append(int(entry.name))
-    return found
 
 
 def alive(process_id: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mjpeg_server import mjpeg_camera
-from page_server import Server, browser_path, browsing, render_clip, serving, wait
+from page_server import Server, render_clip, wait
 
 from app.jobs.store import JobState, JobStore
 from app.record import load
@@ -37,21 +37,6 @@ FIND_VIDEO = """() => {
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds of a rendered street, as a person would upload them."""
     return render_clip(tmp_path_factory.mktemp("clip") / "my drive.mp4")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("page") / "runs") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make e2e")
-    if browser_path() is None:
-        pytest.skip("no chromium here: make e2e installs it, or apt-get install chromium")
-    with browsing() as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The report in a real browser: opened as a file, the player plays and a click on a moment shows it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from page_server import browser_path, browsing
 
 from app.record import Header, RecordWriter
 from app.report import write_report
@@ -22,15 +20,6 @@ from tracking.types import EgoMotion, Tracks
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 FPS, COUNT = 10, 40
 TIME = "document.querySelector('video').currentTime"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make e2e")
-    if browser_path() is None:
-        pytest.skip("no chromium here: make e2e installs it, or apt-get install chromium")
-    with browsing() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

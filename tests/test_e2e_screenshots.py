@@ -4,12 +4,11 @@ With ROADLENS_PICTURES naming a folder, the few that the README shows are writte
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from page_server import ROOT, Server, browser_path, browsing, serving, wait
+from page_server import ROOT, Server, wait
 
 from app.config import Settings
 from app.jobs.store import JobSpec, JobState, JobStore
@@ -40,12 +39,6 @@ HEIGHT = "() => document.querySelector('[data-testid=stMain]').scrollHeight"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("page") / "runs") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def jobs(server: Server) -> list[str]:
     """Two finished runs of a sample, with other settings."""
     store = JobStore(server.runs)
@@ -56,15 +49,6 @@ def jobs(server: Server) -> list[str]:
     wait(lambda: all(store.status(job_id).state.ended for job_id in made), 400)
     assert [store.status(job_id).state for job_id in made] == [JobState.DONE] * 2
     return made
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make e2e")
-    if browser_path() is None:
-        pytest.skip("no chromium here: make e2e installs it, or apt-get install chromium")
-    with browsing() as found:
-        yield found
 
 
 def ready(page: Any, place: str) -> None:

@@ -25,7 +25,7 @@ from app.pipeline import Pipeline, build_pipeline
 from app.player.clip import CLIP
 from app.record import Header, RecordWriter
 from app.runner import RECORD, SETTINGS, SUMMARY, write_whole
-from app.summary import RunSummary, Tally
+from app.summary import Tally
 from app.types import FrameResult
 from app.video import ClipInfo, ReadReport, VideoWriter, frames, probe
 from geometry.errors import InputError
@@ -155,16 +155,9 @@ class Live:
             half.replace(self.out / VIEW)
 
     def _finish(self, pipeline: Pipeline, why: str, wall_s: float) -> None:
-        summary = RunSummary(
-            state="complete",
-            frames=self._tally.frames,
-            clip_s=self._tally.clip_s,
+        summary = self._tally.summary(
+            "complete",
             wall_s=wall_s,
-            stage_ms=self._tally.stage_ms(),
-            objects=self._tally.objects(),
-            warnings=self._tally.warnings(),
-            events=tuple(self._tally.events),
-            nearest=self._tally.nearest,
             notes=(*pipeline.notes, *self._report.notes(), f"{self._report.skipped_late} frames skipped; {why}"),
             detector=pipeline.detector_description,
             files={"clip": str(self.out / CLIP), "record": str(self.out / RECORD)},

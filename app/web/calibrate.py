@@ -6,9 +6,8 @@ import base64
 import hashlib
 import math
 import tempfile
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from app.grid import draw_grid
 from app.jobs.stills import Stills, stills, survey_in_child
 from app.jobs.store import STILLS, stills_of
 from app.web.common import BY_FOV, OWN_CLIP, queue, sample_clips
+from app.web.components import component
 from app.web.uploads import upload_box
 from geometry.birdseye import BirdsEyeView
 from geometry.camera import Camera
@@ -25,7 +25,6 @@ from geometry.errors import InputError
 from geometry.profiles import camera_from_fov, load_profile, profile_names, save_profile
 from geometry.vanishing_point import facing, vanishing_point
 
-_ASSETS = Path(__file__).resolve().parent / "horizon"
 _VIEW_M = ((4.0, 50.0), (-8.0, 8.0), (0.1, 0.05))  # ahead, aside, metres a pixel
 _SHOWN_PX = 1280  # no screen here is wider, and a larger picture only makes the drag slower
 
@@ -134,7 +133,7 @@ def _drag(bgr: np.ndarray, camera: Camera) -> Camera:
         "y": y_px,
         "roll_deg": math.degrees(camera.roll_rad),
     }
-    answer = _component()(key="horizon", data=data, on_mount_change=lambda: None)
+    answer = component("horizon")(key="horizon", data=data, on_mount_change=lambda: None)
     mount = answer.mount
     if mount and mount != st.session_state.get("calibrate_mount"):
         st.session_state["calibrate_mount"] = mount
@@ -190,15 +189,3 @@ def _picture(file: str) -> np.ndarray:
         raise InputError("the pictures of this clip are gone; choose it again")
     bgr.flags.writeable = False
     return bgr
-
-
-@cache
-def _asset(name: str) -> str:
-    return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-@st.cache_resource(show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component(
-        "roadlens_horizon", html=_asset("horizon.html"), css=_asset("horizon.css"), js=_asset("horizon.js")
-    )

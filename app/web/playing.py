@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ import streamlit as st
 
 from app.jobs.store import PLAYER, VIEW
 from app.player.embed import asset
+from app.web.components import component
 from app.web.files import address
-
-_LIVE = Path(__file__).resolve().parent / "live"
 
 
 def play(job_id: str, clip: Path) -> int:
@@ -41,22 +39,10 @@ def jump(t_s: float) -> None:
 
 def watch(job_id: str) -> None:
     """Shows the newest picture of a live run, again and again."""
-    _live()(key=f"live-{job_id}", data={"address": address(job_id, VIEW)})
+    component("live")(key=f"live-{job_id}", data={"address": address(job_id, VIEW)})
 
 
 @st.cache_resource(show_spinner=False)
 def _player() -> Any:
     script = asset("player.js") + asset("component.js")
     return st.components.v2.component("roadlens_player", html=asset("player.html"), css=asset("player.css"), js=script)
-
-
-@cache
-def _text(name: str) -> str:
-    return (_LIVE / name).read_text(encoding="utf-8")
-
-
-@st.cache_resource(show_spinner=False)
-def _live() -> Any:
-    return st.components.v2.component(
-        "roadlens_live", html=_text("live.html"), css=_text("live.css"), js=_text("live.js")
-    )

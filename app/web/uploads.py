@@ -6,7 +6,6 @@ import re
 import secrets
 import shutil
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,11 +14,11 @@ import streamlit as st
 from app.jobs.limits import LENGTH_LIMIT_S, SIZE_LIMIT_MB
 from app.jobs.store import JobStore, clean_name
 from app.partial import PartialFile
+from app.web.components import component
 from geometry.errors import InputError
 
 KINDS = "MP4, MOV, MKV, WebM, AVI, MPEG-TS or GIF"
 _TOKEN = re.compile(r"[0-9a-f]{24}")
-_ASSETS = Path(__file__).resolve().parent / "upload"
 _HEAD_BYTES = 256
 _MIN_FREE_BYTES = 1 << 30
 # First bytes of containers, by offset: ISO/IEC 14496-12 (ftyp), RFC 9559 (EBML), RIFF, GIF89a, ISO/IEC 13818-1.
@@ -120,7 +119,7 @@ def upload_box(store: JobStore, key: str) -> Upload | None:
         "limit_mb": SIZE_LIMIT_MB,
         "words": f"Your clip: up to {SIZE_LIMIT_MB} MB and {LENGTH_LIMIT_S / 60:.0f} minutes. {KINDS}.",
     }
-    answer = _component()(key=key, data=data, on_upload_change=lambda: None)
+    answer = component("upload")(key=key, data=data, on_upload_change=lambda: None)
     upload = kept(store, answer.upload)
     before = st.session_state.get(f"{key}_kept")
     if before is not None and before != upload:
@@ -136,15 +135,3 @@ def kept(store: JobStore, answer: Any) -> Upload | None:
         return None
     path = store.uploads / token
     return Upload(path, clean_name(str(answer.get("name", "")))) if path.is_file() else None
-
-
-@cache
-def _asset(name: str) -> str:
-    return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-@st.cache_resource(show_spinner=False)
-def _component() -> Any:
-    return st.components.v2.component(
-        "roadlens_upload", html=_asset("upload.html"), css=_asset("upload.css"), js=_asset("upload.js")
-    )
