@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from app.batch import BatchEvent, BatchPlan, OnEvent, divide, prepare
-from app.batch_clip import ClipOutcome, failed, make_clip
+from app.batch_clip import FAILED, PARTIAL, ClipOutcome, failed, make_clip
 from app.batch_plan import ClipJob
 from app.stitch import segments, stitch
 from geometry.errors import InputError
@@ -80,7 +80,7 @@ def _join(job: ClipJob, plan: BatchPlan, sha256: str, ended: list[ClipOutcome]) 
     if outcome.status == "done":
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
-        for name in (".failed", ".partial"):
+        for name in (FAILED, PARTIAL):
             with contextlib.suppress(OSError):
                 (out / name).rmdir()
     return outcome

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -153,6 +154,16 @@ def test_what_no_player_shows_as_it_is_is_encoded(tmp_path: Path) -> None:
         container.mux(stream.encode())
     assert not passes_as_it_is(path)
     assert len(decoded([s.data for s in ClipVideo(path).samples(0.0)])) == 5
+
+
+def test_a_folder_of_pictures_is_encoded(tmp_path: Path) -> None:
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture(number))
+    assert not passes_as_it_is(tmp_path)
+    samples = list(ClipVideo(tmp_path).samples(0.0))
+    assert [s.t_s for s in samples] == pytest.approx([frame.t_s for frame in frames(tmp_path)], abs=1e-5)
+    for ours, frame in zip(decoded([s.data for s in samples]), frames(tmp_path), strict=True):
+        assert np.abs(ours.astype(int) - frame.bgr).mean() < 3.0
 
 
 # -- MCAP -------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -219,3 +220,15 @@ def test_a_batch_is_a_table_of_its_clips_with_the_worst_first(tmp_path: Path) ->
     assert "<a href" not in text
     write_report(batch / "one")
     assert '<a href="one/report.html">' in write_report(batch).read_text()
+
+
+def test_a_run_of_a_folder_of_pictures_has_its_player(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", clip=False)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(10):
+        cv2.imwrite(str(pictures / f"{number:03d}.png"), np.full((48, 64, 3), 20 * number, np.uint8))
+    record = run / "results.jsonl"
+    record.write_text(record.read_text().replace(str(run / "gone.mp4"), str(pictures)))
+    text = write_report(run).read_text()
+    assert "data:video/mp4;base64," in text and "data:image/jpeg;base64," in text

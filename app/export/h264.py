@@ -34,7 +34,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ClipVideo:
-    """A file with the pictures of a record, in the record's clock."""
+    """A file, or a folder of pictures, with what a record saw, in the record's clock."""
 
     path: Path
 
@@ -52,7 +52,7 @@ class ClipVideo:
 def clip_of(recording: Recording) -> ClipVideo | None:
     """The pictures of a record: the clip it was made of, or the page's copy of it in the run's folder; None without."""
     path = clip_path(recording)
-    return None if path is None or not path.is_file() else ClipVideo(path)
+    return None if path is None else ClipVideo(path)
 
 
 class Pictures:
@@ -82,6 +82,8 @@ def passes_as_it_is(path: Path) -> bool:
     of decoding."""
     import av
 
+    if path.is_dir():
+        return False
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         code = stream.codec_context

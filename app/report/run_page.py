@@ -13,7 +13,7 @@ from typing import Any
 
 from app.player.clip import CLIP, browser_clip
 from app.player.embed import page_html, player_html
-from app.record import count, stream
+from app.record import clip_path, count, stream
 from app.report.gather import Gathered, Moment, gather
 from app.report.pictures import pictures
 from app.report.plots import Frame, Shade, plot
@@ -62,11 +62,11 @@ def run_page(folder: Path, target: Path, on_frame: Callable[[int], None] = lambd
 def _clip(found: Gathered, target: Path) -> Iterator[Path | None]:
     """The plain clip as browsers play it: the page's copy in the run's folder, or made of the source, beside the report
     only if it is too large to be put into it. None where there is none."""
-    there = found.run.folder / CLIP
-    source = Path(str(found.header.clip.get("source", "")))
+    source = clip_path(found.run)
     with tempfile.TemporaryDirectory() as work:
+        there = found.run.folder / CLIP
         clip: Path | None = there if there.is_file() else None
-        if clip is None and source.is_file():
+        if clip is None and source is not None:
             last_s = found.run.results[-1].t_s
             clip = browser_clip(source, Path(work) / CLIP, end_s=last_s + 1.0)
         if clip is not None and clip.stat().st_size > EMBED_LIMIT_BYTES:
