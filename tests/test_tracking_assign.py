@@ -1,4 +1,4 @@
-"""Candidate pairs, overlaps of pairs, and the assignment, against brute force."""
+"""The assignment against brute force."""
 
 import numpy as np
 import pytest
@@ -6,36 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from geometry.boxes import iou
-from tracking.assign import assign, candidate_pairs, pair_iou
-
-
-def random_boxes(rng: np.random.Generator, count: int, spread: float = 1000.0) -> np.ndarray:
-    low = rng.uniform(0, spread, (count, 2))
-    return np.concatenate([low, low + rng.uniform(5, 120, (count, 2))], axis=1)
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(0, 3), (3, 0), (7, 5), (60, 70), (300, 250)])
-def test_pairs_hold_every_overlap_and_its_size(rows: int, columns: int) -> None:
-    rng = np.random.default_rng(rows)
-    a, b = random_boxes(rng, rows), random_boxes(rng, columns)
-    i, j = candidate_pairs(a, b)
-    assert len(set(zip(i.tolist(), j.tolist(), strict=True))) == len(i)
-    dense = np.zeros((rows, columns))
-    dense[i, j] = pair_iou(a[i], b[j])
-    np.testing.assert_allclose(dense, iou(a, b) if rows and columns else dense, atol=1e-12)
-
-
-def test_far_pairs_of_a_crowd_are_left_out() -> None:
-    rng = np.random.default_rng(0)
-    a = random_boxes(rng, 500, 4000.0)
-    i, _ = candidate_pairs(a, a)
-    assert len(i) < 0.05 * 500 * 500
-
-
-def test_boxes_without_area_overlap_nothing() -> None:
-    flat = np.array([[5.0, 5.0, 5.0, 9.0]])
-    assert pair_iou(flat, flat) == 0.0
+from tracking.assign import assign
 
 
 def best_gain(dense: np.ndarray) -> float:

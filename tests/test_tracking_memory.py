@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from perception.types import CLASS_ID, Detections
+from tracking import kernels
 from tracking.assign import contested
 from tracking.config import TrackerConfig
-from tracking.departure import leaving
 from tracking.direction import direction_likeness, moved_anchors
 from tracking.kalman import predict_axes, update_axes
 from tracking.reupdate import reupdated
-from tracking.table import BOX, KEPT_S, LAST, PP, PV, RATE, SCORE, VV
+from tracking.table import BOX, KEPT_S, LAST, PP, PRESENT, PV, RATE, SCORE, VV, WIDTH
 from tracking.tracker import Tracker
 from tracking.types import EgoMotion
 
@@ -179,15 +179,22 @@ def test_score_aware_noise_is_the_closed_form(share: float, score: float, factor
 # -- leaving the frame ------------------------------------------------------------------------------------------------
 
 
+def leaving(box: np.ndarray, rate: np.ndarray, inside: float) -> list[bool]:
+    """Of probable tracks that were not seen in this frame, in a picture of 100 by 60."""
+    data = np.zeros((len(box), WIDTH))
+    data[:, BOX], data[:, RATE], data[:, PRESENT], data[:, KEPT_S] = box, rate, 1.0, -0.1
+    return (~kernels.kept(data, 0.0, 0.02, 2.5, (100.0, 60.0, inside))).tolist()
+
+
 def test_leaving_is_mostly_outside_and_moving_further_out() -> None:
     box = np.array([[5.0, 50, 40, 20], [5, 50, 40, 20], [-10, 50, 40, 20], [-10, 50, 40, 20], [90, 56, 40, 20]])
     rate = np.zeros((5, 4))
     rate[:, 0] = [-9.0, 9.0, -9.0, 9.0, 0.0]
     rate[4, 1] = 5.0  # below the lower edge, going down
-    assert leaving(box, rate, (100, 60), 0.5).tolist() == [False, False, True, False, False]
+    assert leaving(box, rate, 0.5) == [False, False, True, False, False]
     box[4, 1] = 62.0
-    assert leaving(box, rate, (100, 60), 0.5).tolist() == [False, False, True, False, True]
-    assert not leaving(box, rate, (100, 60), 0.0).any()
+    assert leaving(box, rate, 0.5) == [False, False, True, False, True]
+    assert not any(leaving(box, rate, 0.0))
 
 
 @pytest.mark.parametrize("speed", [150.0, 0.0])

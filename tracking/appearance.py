@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from geometry.errors import InputError
-from tracking.assign import Pairs, candidate_pairs
+from tracking.assign import Pairs
 
 if TYPE_CHECKING:
     from perception.session import Session
@@ -122,13 +122,12 @@ def covered(xyxy_px: np.ndarray) -> np.ndarray:
 
     Nearer is what stands lower in the picture, on a road that is flat.
     """
-    i, j = candidate_pairs(xyxy_px, xyxy_px)
-    a, b = xyxy_px[i], xyxy_px[j]
-    extent = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0.0)
-    behind = (extent.prod(axis=1) > _COVERED * (a[:, 2:] - a[:, :2]).prod(axis=1)) & (b[:, 3] >= a[:, 3]) & (i != j)
-    hidden = np.zeros(len(xyxy_px), bool)
-    hidden[i[behind]] = True
-    return hidden
+    a, b = xyxy_px[:, None], xyxy_px[None]
+    extent = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0)
+    area = (xyxy_px[:, 2:] - xyxy_px[:, :2]).prod(axis=1)
+    behind = (extent.prod(axis=2) > _COVERED * area[:, None]) & (b[..., 3] >= a[..., 3])
+    np.fill_diagonal(behind, False)
+    return behind.any(axis=1)
 
 
 class Gallery:

@@ -17,15 +17,5 @@ _ALIKE = (
 GROUP = np.array([next(g for g, names in enumerate(_ALIKE) if name in names) for name in CLASSES])
 FLICKER_COST = 0.1
 """Likeness lost where the class differs inside a group: a tie-breaker, so that the equal class wins where both fit."""
-APART = 1e3
 FADE = 0.95
 """Older votes fade by this factor with each detection: about 20 detections decide."""
-
-
-def class_cost(track_class: np.ndarray, detected_class: np.ndarray) -> np.ndarray | float:
-    """Likeness lost (K,) by pairs of classes: 0 for equal ones, ``APART`` across groups."""
-    same = track_class == detected_class
-    if same.all():
-        return 0.0
-    apart = GROUP[track_class] != GROUP[detected_class]
-    return np.where(same, 0.0, np.where(apart, APART, FLICKER_COST))

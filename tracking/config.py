@@ -50,7 +50,7 @@ class TrackerConfig:
             score, 0: the same noise for all. 1 is the NSA filter of Du et al., GIAOTracker, ICCVW 2021, as in
             StrongSORT (Du et al., IEEE Transactions on Multimedia 25, 2023).
         leave_inside: an unseen track that moves outwards is forgotten once less than this share of its predicted box is
-            in the picture (``tracking.departure``), 0: only time ends it. Needs the picture's size.
+            in the picture, 0: only time ends it. Needs the picture's size.
         reid_weight: weight of 1 - cosine between embeddings where more than one pair is possible; used only by a
             tracker that was given an embedder and pictures (``tracking.appearance``).
         reid_least: there, pairs of a smaller cosine are not joined at all.

@@ -14,26 +14,19 @@ import math
 
 import numpy as np
 
-_EDGE = 1e-6  # probabilities stay this far from 0 and 1, so that no evidence is final
-_LOWEST, _HIGHEST = -3.0, 9.0  # log-odds of scores 0.047 and 0.9999: beyond, scores are no longer comparable
-_BIN = 0.5
-_EDGES = np.arange(_LOWEST, _HIGHEST + _BIN, _BIN)
-_MIDDLE = _EDGES[:-1] + _BIN / 2
+from tracking.frame import D_ODDS
 
-
-def log_odds(score: np.ndarray) -> np.ndarray:
-    """Logit of detector scores, finite."""
-    s = np.minimum(np.maximum(score, 1e-5), 1 - 1e-5)  # np.clip costs four times as much on few
-    return np.log(s / (1 - s))
-
-
-def sigmoid(odds: np.ndarray) -> np.ndarray:
-    """Probabilities of log-odds."""
-    return 1.0 / (1.0 + np.exp(-odds))
-
-
-def _bin_of(odds: np.ndarray) -> np.ndarray:
-    return ((np.minimum(np.maximum(odds, _LOWEST), _HIGHEST - 1e-6) - _LOWEST) * (1 / _BIN)).astype(np.int64)
+PROBABILITY_EDGE = 1e-6  # probabilities stay this far from 0 and 1, so that no evidence is final
+LOWEST, HIGHEST = -3.0, 9.0  # log-odds of scores 0.047 and 0.9999: beyond, scores are no longer comparable
+BIN = 0.5
+_EDGES = np.arange(LOWEST, HIGHEST + BIN, BIN)
+_MIDDLE = _EDGES[:-1] + BIN / 2
+_NEIGHBOURS = np.array([np.convolve(row, [0.25, 0.5, 0.25], "same") for row in np.eye(len(_MIDDLE))])
+"""Mean of a bin and its neighbours; nothing is beyond the ends."""
+_SMOOTH = np.array(
+    [np.convolve(np.pad(row, 2, mode="edge"), [0.1, 0.2, 0.4, 0.2, 0.1], "valid") for row in np.eye(len(_MIDDLE))]
+).T
+"""The same, wider; beyond the ends is what is at the ends."""
 
 
 def _ramp(value: float, ends: tuple[float, float]) -> float:
@@ -59,6 +52,9 @@ class Presence:
     _BRIDGED_S = 0.5  # longer gaps are occlusions, not misses
 
     def __init__(self, hide_s: float, return_s: float, stay_s: float, seen_share: float) -> None:
+        from tracking import score_kernels
+
+        self._kernels = score_kernels
         self._rates = 1.0 / np.array([hide_s, return_s, stay_s])
         self._hits = seen_share * self._PRIOR_FRAMES
         self._misses = self._PRIOR_FRAMES - self._hits
@@ -86,14 +82,7 @@ class Presence:
         Args:
             ratio: (N,) likelihood of what was seen if the object is there to see, over that if it is not.
         """
-        hide, back, leave = -np.expm1(-self._rates * dt_s)
-        returned = hidden * back
-        hidden *= 1.0 - leave
-        hidden += present * hide - returned
-        seen = present * ((1.0 - hide) * (1.0 - leave)) + returned
-        scale = 1.0 / (1.0 + seen * (ratio - 1.0))
-        hidden *= scale
-        present[:] = np.minimum(seen * ratio * scale, 1.0 - _EDGE)
+        self._kernels.step_presence(present, hidden, ratio, self._rates, dt_s)
 
 
 class ScoreModel:
@@ -120,6 +109,9 @@ class ScoreModel:
     _MEMORY = 20_000.0  # detections remembered: older ones fade, so that counts stay bounded
 
     def __init__(self, decay: float = 2.0, prior_count: float = 30.0) -> None:
+        from tracking import score_kernels
+
+        self._kernels = score_kernels
         self._shape = decay * (np.exp(-_EDGES[:-1] / decay) - np.exp(-_EDGES[1:] / decay))
         self._decay = decay
         self._lowest = self._USUAL_CUT
@@ -137,14 +129,23 @@ class ScoreModel:
 
     def read(self, odds: np.ndarray) -> np.ndarray:
         """Log-odds that detections are real, of the log-odds of their scores (M,), M > 0; learns from them too."""
-        self._count += np.bincount(_bin_of(odds), minlength=len(_MIDDLE))
-        self._lowest = max(min(self._lowest, float(odds.min())), _LOWEST)
+        self._lowest = max(min(self._lowest, self._kernels.count_scores(odds, self._count)), LOWEST)
         self._pending += len(odds)
         if self._pending >= self._PERIOD:
             self._pending = 0
             self._count *= min(1.0, self._MEMORY / self._count.sum())
             self._table = self._make_table()
-        return np.interp(odds, _MIDDLE, self._table)
+        return self._kernels.worth_of(odds, self._table)
+
+    def weigh(self, seen: np.ndarray, usual_share: float, setting: tuple[float, float, float, float, float]) -> None:
+        """Set the evidence of detections (M, D_WIDTH), M > 0, by ``read``.
+
+        Args:
+            usual_share: of the usual log-odds, from which the raw ones are counted.
+            setting: offset and slope of the log-odds to be real, weight of the raw log-odds, least and most evidence.
+        """
+        worth = self.read(seen[:, D_ODDS])
+        self._kernels.weigh_scores(seen, worth, usual_share * self.usual, setting)
 
     def learn(self, odds: np.ndarray, continues: np.ndarray, stretch: float = 1.0) -> None:
         """Learn which detections, of all M of a frame, continue a track.
@@ -154,15 +155,13 @@ class ScoreModel:
             continues: (K,) rows of those that were matched.
             stretch: time between the frames in tenths of a second: the longer it is, the fewer objects are found again.
         """
-        place = _bin_of(odds)
-        self._shown += np.bincount(place, minlength=len(_MIDDLE))
-        self._again += np.bincount(place[continues], minlength=len(_MIDDLE))
-        self._all += float(len(odds))
-        self._sure += float(np.count_nonzero(odds > self._SURE))
-        near = np.abs(odds) <= self._MIDDLING
-        found_again = self._FOUND_AGAIN ** (stretch - 1.0)
-        self._middling += float(np.count_nonzero(near))
-        self._continuing += float(np.count_nonzero(near[continues])) / found_again
+        near, near_again, sure = self._kernels.continue_scores(
+            odds, continues, self._shown, self._again, self._MIDDLING, self._SURE
+        )
+        self._all += len(odds)
+        self._sure += sure
+        self._middling += near
+        self._continuing += near_again / self._FOUND_AGAIN ** (stretch - 1.0)
         if self._all > self._MEMORY:
             self._all *= 0.5
             self._shown *= 0.5
@@ -189,10 +188,10 @@ class ScoreModel:
 
     def _make_table(self) -> np.ndarray:
         count, decay = self._count, self._decay
-        low = np.clip((self._CLUTTER_BELOW - _EDGES[:-1]) / _BIN, 0.0, 1.0)  # share of each bin under the mark
+        low = np.clip((self._CLUTTER_BELOW - _EDGES[:-1]) / BIN, 0.0, 1.0)  # share of each bin under the mark
         unit = decay * (math.exp(-self._lowest / decay) - math.exp(-self._CLUTTER_BELOW / decay))
         clutter = (low @ count) / unit * self._shape
-        smooth = np.convolve(np.pad(count, 2, mode="edge"), [0.1, 0.2, 0.4, 0.2, 0.1], "valid")
+        smooth = _SMOOTH @ count
         real = np.maximum(smooth - clutter, 0.0) + self._real
         self.usual = float(real @ _MIDDLE / real.sum())
         clutter = np.minimum(clutter, smooth)  # where nothing was seen so far, the curve promised too much
@@ -201,7 +200,6 @@ class ScoreModel:
 
     def _continued(self) -> np.ndarray:
         """Log-odds that a detection continues a track, by score: what the curve calls clutter may prove itself so."""
-        kernel = [0.25, 0.5, 0.25]
-        again, shown = (np.convolve(np.pad(c, 1), kernel, "valid") for c in (self._again, self._shown))
+        again, shown = _NEIGHBOURS @ self._again, _NEIGHBOURS @ self._shown
         share = (again + self._DOUBTED * self._CHANCE) / (shown + self._DOUBTED)
         return np.maximum.accumulate(np.log(share / (1.0 - share)))

@@ -12,6 +12,12 @@ from geometry.types import GroundPoints
 from perception.types import CLASSES, Detections
 
 EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent: it counts in proportion
+D_XYXY, D_BOX = slice(0, 4), slice(4, 8)  # corners; centre and size; pixels
+D_SCORE, D_CLASS, D_ROW, D_ODDS, D_EVIDENCE = range(8, 13)
+"""Columns of detections: score, class, row in the caller's order, log-odds of the score, log likelihood ratio of
+existence (after ``kernels.born``: the probability to be real)."""
+D_WIDTH = 13
+
 _MOST_STRETCH = 4.0  # of what grows with the time between frames: 2.5 frames a second, beyond all is guesswork
 
 
@@ -37,17 +43,10 @@ class Scene(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Usable detections of a frame: rows in the caller's order, boxes as corners and as centre and size, noise."""
+    """Usable detections of a frame: (M, D_WIDTH) and, where pictures tell, (M, D) embeddings, NaN where unknown."""
 
-    row: np.ndarray
-    xyxy: np.ndarray
-    box: np.ndarray
-    noise: np.ndarray  # (M, 4) variance of box
-    score: np.ndarray
-    class_id: np.ndarray
-    evidence: np.ndarray  # (M,) log likelihood ratio of existence
-    odds: np.ndarray
-    look: np.ndarray | None = None  # (M, D) embeddings, NaN where unknown
+    data: np.ndarray
+    look: np.ndarray | None = None
 
 
 def check_detections(detections: Detections) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 
 from tracking.config import TrackerConfig
 from tracking.motion import MetricFilter
-from tracking.table import BELIEVED, BEST, BORN, CLASS, DETECTION, ID, MEAN, PRESENT, SCORE, SEEN, XYXY, TrackTable
+from tracking.table import TrackTable
 from tracking.types import Tracks, TrackState
 
 _ANY = -3.0  # log-odds of a score of 0.05: asks nothing
+_STATE = np.array([TrackState.COASTING, TrackState.CONFIRMED], np.int64)  # without and with a detection
 _METRIC = ("xy_m", "v_mps", "cov", "size_m", "yaw_rad", "ttc_s", "ttc_low_s", "ttc_high_s", "absolute")
 
 
@@ -45,25 +46,18 @@ def tracks_from(
     """
     if not len(table):
         return Tracks.empty()
-    present, believed = table.column(PRESENT), table.column(BELIEVED)
-    seen = table.column(DETECTION) >= 0
-    asked = demand(config, trust)
-    believed[(present > asked.show) & (table.column(BEST) >= asked.best)] = 1.0
-    shown = (believed > 0) & (present > np.where(seen, asked.hide, asked.unseen)) & (table.column(MEAN) >= asked.mean)
-    rows = np.flatnonzero(shown)
-    data, detected = table.data[rows], seen[rows]
-    share = np.where(detected, config.smooth, 1.0)[:, None]
-    reach = 0.5 * data[:, 2:4]
-    filtered = np.concatenate((data[:, :2] - reach, data[:, :2] + reach), axis=1)
+    from tracking.kernels import shown
+
+    rows, whole, score, xyxy, age_s, unseen_s = shown(table.data, t_s, config.smooth, tuple(demand(config, trust)))
     return Tracks(
-        track_id=data[:, ID].astype(np.int64),
-        class_id=data[:, CLASS].astype(np.int64),
-        state=np.where(detected, int(TrackState.CONFIRMED), int(TrackState.COASTING)),
-        score=data[:, SCORE],
-        xyxy_px=filtered * share + data[:, XYXY] * (1.0 - share),
-        age_s=t_s - data[:, BORN],
-        unseen_s=t_s - data[:, SEEN],
-        detection=data[:, DETECTION].astype(np.int64),
+        track_id=whole[0],
+        class_id=whole[1],
+        state=_STATE[whole[3]],
+        score=score,
+        xyxy_px=xyxy,
+        age_s=age_s,
+        unseen_s=unseen_s,
+        detection=whole[2],
         **_metric_columns(metric, rows),
     )
 

@@ -15,52 +15,44 @@ from geometry.errors import InputError
 from geometry.types import GroundPoints
 from perception.types import Detections
 from tracking.appearance import Embedder, Gallery, covered
-from tracking.assign import Pairs, assign, candidate_pairs, contested, pair_iou
-from tracking.boxes import corners, warped, warped_points
-from tracking.classes import APART, FADE, class_cost
+from tracking.assign import Pairs, assign, contested
 from tracking.config import TrackerConfig
-from tracking.departure import leaving
 from tracking.direction import direction_likeness, moved_anchors
-from tracking.existence import Presence, ScoreModel, log_odds, sigmoid
-from tracking.frame import EVIDENCE_PERIOD_S, Scene, Seen, check_detections
-from tracking.kalman import predict_axes, update_axes
+from tracking.existence import Presence, ScoreModel
+from tracking.frame import (
+    D_BOX,
+    D_CLASS,
+    D_ODDS,
+    D_ROW,
+    D_XYXY,
+    EVIDENCE_PERIOD_S,
+    Scene,
+    Seen,
+    check_detections,
+)
 from tracking.motion import MetricFilter
 from tracking.report import tracks_from
 from tracking.reupdate import reupdated
 from tracking.table import (
     ANCHORS,
     BELIEVED,
-    BEST,
-    BORN,
-    BOX,
     CLASS,
     DETECTION,
     HIDDEN,
-    ID,
     KEPT,
     KEPT_S,
     LAST,
-    MEAN,
-    PP,
     PRESENT,
-    PV,
-    RATE,
-    SCORE,
     SEEN,
     STATE,
-    VOTES,
-    VV,
-    WIDTH,
     XYXY,
     TrackTable,
 )
 from tracking.types import EgoMotion, Tracks
 
-_SMALLEST_PX = 1.0  # predicted boxes never shrink below
 _SCORE_MEMORY_S = 0.45  # time constant of the mean of a track's scores
 _LONGEST_STEP_S = 1.0  # over a longer pause velocities say nothing any more
 _TRIED_SCORE = 0.6  # detections of this score always begin a track, so that it shows whether they are found again
-_LEAST_NOISE = 0.05  # of the variance: no detection is exact, however sure
 _LEAST_GAIN = 1e-6  # the direction decides between pairs, not whether one is joined
 _NOTHING = np.empty(0, np.int64)
 
@@ -82,6 +74,9 @@ class Tracker:
         size_px: tuple[int, int] | None = None,
         embedder: Embedder | None = None,
     ) -> None:
+        from tracking import kernels
+
+        self._kernels = kernels
         self.config = config = config or TrackerConfig()
         self._size_px = size_px
         self._embedder = embedder
@@ -93,9 +88,13 @@ class Tracker:
         self._metric: MetricFilter | None = None
         self._t_s: float | None = None
         self._next_id = 1
-        # The centre of a box moves more freely than its size changes: x, y, width, height.
-        self._acceleration2 = np.square([config.acceleration] * 2 + [config.size_acceleration] * 2)
-        self._speed2 = np.square([config.speed] * 2 + [config.size_speed] * 2)
+        self._evidence = (
+            config.evidence_offset,
+            config.evidence_slope,
+            config.raw_odds,
+            config.evidence_low,
+            config.evidence_high,
+        )
 
     def __len__(self) -> int:
         """Tracks kept, believed or not."""
@@ -129,19 +128,16 @@ class Tracker:
         Raises:
             InputError: time that runs back or is no number; boxes, scores or classes that are none.
         """
-        check_detections(detections)
+        seen = self._read(detections)
         scene = Scene(t_s, self._step_s(t_s), ranges, camera)
-        seen = self._read(detections, detected)
-        if self._embedder is not None and self._bgr is not None and detected and len(seen.row):
-            look = self._embedder.embed(self._bgr, seen.xyxy)
-            look[covered(seen.xyxy)] = np.nan
-            seen = seen._replace(look=look)
+        if detected:
+            seen = self._weigh(seen)
         self._bgr = None
         self._move_on(scene, ego)
         rows, columns, overlap = self._match(seen, self.config.widen * scene.stretch)
         if detected:
-            self._believe(rows, seen.evidence[columns], scene)
-            self._scores.learn(seen.odds, columns, scene.stretch)
+            self._believe(rows, columns, seen, scene)
+            self._scores.learn(seen.data[:, D_ODDS], columns, scene.stretch)
         if len(rows):
             self._learn(rows, columns, seen, scene, detected)
         self._forget(scene)
@@ -172,80 +168,50 @@ class Tracker:
         table.column(DETECTION)[:] = -1.0
         if not len(table) or scene.dt_s == 0.0:
             return
-        box = table.box
-        noise = self._spread(box[:, 2:], self._acceleration2)
-        predict_axes(box, table.rate, table.cov, min(scene.dt_s, _LONGEST_STEP_S), noise)
+        config = self.config
+        dt_s = min(scene.dt_s, _LONGEST_STEP_S)
+        self._kernels.predict(table.data, dt_s, config.acceleration**2, config.size_acceleration**2)
         if ego is not None and ego.image_from_previous is not None:
-            box[:] = warped(box, ego.image_from_previous)
-            self._move_memory(ego.image_from_previous)
-        np.maximum(box[:, 2:], _SMALLEST_PX, out=box[:, 2:])
-
-    def _move_memory(self, homography: np.ndarray) -> None:
-        """What is remembered of past observations, in pixels of the new picture."""
-        data = self._table.data
-        for kept in (LAST, slice(KEPT.start, KEPT.start + 4)):
-            data[:, kept] = warped(data[:, kept], homography)
-        for anchor in (slice(ANCHORS.start, ANCHORS.start + 2), slice(ANCHORS.start + 3, ANCHORS.start + 5)):
-            data[:, anchor] = warped_points(data[:, anchor], homography)
-
-    @staticmethod
-    def _spread(size: np.ndarray, relative2: np.ndarray | float) -> np.ndarray:
-        """Variances (N, 4) of centre and size from variances relative to the size (N, 2)."""
-        size2 = size * size
-        return np.concatenate((size2, size2), axis=1) * relative2
+            self._kernels.warp(table.data, np.array(ego.image_from_previous, np.float64, order="C"))
 
     # -- comparing --------------------------------------------------------------------------------------------
 
-    def _read(self, detections: Detections, detected: bool) -> Seen:
-        config = self.config
-        xyxy = detections.xyxy_px.astype(np.float64)
-        score, class_id = detections.score.astype(np.float64), detections.class_id
-        row = np.arange(len(xyxy))
-        size = xyxy[:, 2:] - xyxy[:, :2]
-        good = (size > 0).all(axis=1)
-        if not good.all():
-            row, xyxy, size, score, class_id = row[good], xyxy[good], size[good], score[good], class_id[good]
-        if not len(row):
-            return Seen(row, xyxy, xyxy, xyxy, score, class_id, score, score)
-        box = np.concatenate((xyxy[:, :2] + 0.5 * size, size), axis=1)
-        noise = self._spread(size, config.noise**2)
-        if not detected:
-            return Seen(row, xyxy, box, noise, score, class_id, np.zeros(len(row)), np.zeros(len(row)))
-        odds = log_odds(score)
-        worth = self._scores.read(odds)
-        evidence = config.evidence_offset + config.evidence_slope * worth
-        evidence += config.raw_odds * (odds - config.usual_share * self._scores.usual)
-        evidence = np.minimum(np.maximum(evidence, config.evidence_low), config.evidence_high)
-        return Seen(row, xyxy, box, noise, score, class_id, evidence, odds)
+    def _read(self, detections: Detections) -> Seen:
+        xyxy = np.array(detections.xyxy_px, np.float64, order="C")
+        score, class_id = np.array(detections.score, np.float64), np.array(detections.class_id)
+        data, valid = self._kernels.read_detections(xyxy, score, class_id)
+        if not valid:
+            check_detections(detections)
+        return Seen(data)
+
+    def _weigh(self, seen: Seen) -> Seen:
+        """What scores are worth, and what the objects look like."""
+        data = seen.data
+        if not len(data):
+            return seen
+        self._scores.weigh(data, self.config.usual_share, self._evidence)
+        if self._embedder is None or self._bgr is None:
+            return seen
+        look = self._embedder.embed(self._bgr, data[:, D_XYXY])
+        look[covered(data[:, D_XYXY])] = np.nan
+        return seen._replace(look=look)
 
     def _match(self, seen: Seen, widen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of tracks and of detections that belong together, and how far each detection overlaps any track."""
-        table, config = self._table, self.config
-        shape = len(table), len(seen.box)
-        overlap = np.zeros(shape[1])
+        table, config, data = self._table, self.config, seen.data
+        shape = len(table), len(data)
         if not shape[0] or not shape[1]:
-            return _NOTHING, _NOTHING, overlap
-        a, b = corners(table.box, 0.5 + widen), corners(seen.box, 0.5 + widen)
-        i, j = pairs = candidate_pairs(a, b)
-        iou = pair_iou(a[i], b[j])
-        cost = class_cost(table.column(CLASS)[i].astype(np.int64), seen.class_id[j])
-        np.maximum.at(overlap, j, np.where(cost < APART, iou, 0.0))
-        gain = self._likeness(iou, pairs, seen) - config.least_likeness - cost
+            return _NOTHING, _NOTHING, np.zeros(shape[1])
+        half = 0.5 + widen
+        order = (data[:, D_BOX.start] - half * data[:, D_BOX.start + 2]).argsort()
+        setting = config.noise**2, config.mahalanobis, config.least_likeness
+        i, j, gain, overlap = self._kernels.compare(table.data, data, order, half, setting)
         if config.direction > 0.0 or seen.look is not None:
-            self._weigh(gain, pairs, seen, shape)
-        chosen = assign(pairs, gain, shape)
+            self._tell_apart((i, j), gain, seen, shape)
+        chosen = assign((i, j), gain, shape)
         return i[chosen], j[chosen], overlap
 
-    def _likeness(self, iou: np.ndarray, pairs: Pairs, seen: Seen) -> np.ndarray:
-        share = self.config.mahalanobis
-        if share == 0.0:
-            return iou
-        i, j = pairs
-        residual = seen.box[j] - self._table.box[i]
-        distance2 = (residual * residual / (self._table.data[i, PP] + seen.noise[j])).sum(axis=1)
-        return (1.0 - share) * iou + share * np.exp(distance2 * -0.125)
-
-    def _weigh(self, gain: np.ndarray, pairs: Pairs, seen: Seen, shape: tuple[int, int]) -> None:
+    def _tell_apart(self, pairs: Pairs, gain: np.ndarray, seen: Seen, shape: tuple[int, int]) -> None:
         """Where more than one pair is possible, weigh in what else is known of them, in place."""
         at = contested(pairs, gain, shape)
         if not len(at):
@@ -260,82 +226,62 @@ class Tracker:
             gain[at] = np.where(np.isfinite(cosine), weighed, gain[at])
 
     def _direction(self, i: np.ndarray, j: np.ndarray, seen: Seen) -> np.ndarray:
-        last, start = self._table.data[i, LAST], self._table.data[i, ANCHORS]
-        heading, step = last[:, :2] - start[:, :2], seen.box[j, :2] - last[:, :2]
-        noise2 = self.config.noise**2 * (last[:, 2:] * last[:, 2:]).sum(axis=1)  # of both coordinates of a centre
-        return direction_likeness(heading, step, (2.0 * noise2, noise2 + seen.noise[j, :2].sum(axis=1)))
+        last, start, box = self._table.data[i, LAST], self._table.data[i, ANCHORS], seen.data[j, D_BOX]
+        noise2 = self.config.noise**2
+        was2, is2 = (noise2 * (size * size).sum(axis=1) for size in (last[:, 2:], box[:, 2:]))  # of both coordinates
+        return direction_likeness(last[:, :2] - start[:, :2], box[:, :2] - last[:, :2], (2.0 * was2, was2 + is2))
 
     # -- believing and learning -------------------------------------------------------------------------------
 
-    def _believe(self, rows: np.ndarray, evidence: np.ndarray, scene: Scene) -> None:
-        table = self._table
-        if not len(table):
+    def _believe(self, rows: np.ndarray, columns: np.ndarray, seen: Seen, scene: Scene) -> None:
+        data, presence = self._table.data, self._presence
+        if not len(data):
             return
-        seen_t = table.data[rows, SEEN]
-        self._presence.count(scene.t_s - seen_t[table.data[rows, BELIEVED] > 0], scene.dt_s)
+        presence.count(scene.t_s - data[rows[data[rows, BELIEVED] > 0], SEEN], scene.dt_s)
         share = min(scene.dt_s / EVIDENCE_PERIOD_S, 1.0)
-        ratio = np.full(len(table), (1.0 - self._presence.seen_share) ** share)
-        ratio[rows] = np.exp(evidence * share)
-        self._presence.step(table.column(PRESENT), table.column(HIDDEN), ratio, scene.dt_s)
+        missed = (1.0 - presence.seen_share) ** share
+        ratio = self._kernels.likelihood_ratios(data, rows, columns, seen.data, share, missed)
+        presence.step(data[:, PRESENT], data[:, HIDDEN], ratio, scene.dt_s)
 
     def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: Seen, scene: Scene, detected: bool) -> None:
         """Filter the matched boxes, vote on classes, range them."""
-        table, at, score = self._table, seen.row[columns], seen.score[columns]
-        old = table.data[rows]
-        self._filter(old, seen.box[columns], self._noise(seen, columns, detected), scene)
+        data, found, config = self._table.data, seen.data, self.config
+        newest = -math.expm1(-scene.dt_s / _SCORE_MEMORY_S)
+        back, state = self._after_gaps(rows, found[columns, D_BOX], scene) if config.reupdate else (_NOTHING, None)
+        if config.direction > 0.0:
+            centre = found[columns, D_BOX][:, :2]
+            data[rows, ANCHORS] = moved_anchors(data[rows, ANCHORS], centre, scene.t_s, config.direction_s)
+        setting = config.noise**2, config.score_noise, newest
+        self._kernels.learn(data, (rows, columns), found, scene.t_s, detected, setting)
+        if len(back):
+            data[back, STATE] = data[back, KEPT] = state
         if not detected:
-            table.data[rows] = old
             return
-        old[:, XYXY] = seen.xyxy[columns]
-        old[:, SEEN], old[:, SCORE], old[:, DETECTION] = scene.t_s, score, at
-        odds = seen.odds[columns]
-        old[:, BEST] = np.maximum(old[:, BEST], odds)
-        old[:, MEAN] += -math.expm1(-scene.dt_s / _SCORE_MEMORY_S) * (odds - old[:, MEAN])
-        votes = old[:, VOTES]
-        votes *= FADE
-        votes[np.arange(len(at)), seen.class_id[columns]] += score
-        old[:, CLASS] = votes.argmax(axis=1)
-        table.data[rows] = old
         if self._gallery is not None and seen.look is not None:
-            share = -math.expm1(-scene.dt_s / self.config.reid_memory_s)
-            self._gallery.learn(rows, seen.look[columns], share)
+            self._gallery.learn(rows, seen.look[columns], -math.expm1(-scene.dt_s / config.reid_memory_s))
         if self._metric is not None:
-            class_id = old[:, CLASS].astype(np.int64)
-            self._metric.update(rows, scene.ranges_of(at), seen.xyxy[columns], class_id, scene.camera, scene.t_s)
+            at, class_id = found[columns, D_ROW].astype(np.int64), data[rows, CLASS].astype(np.int64)
+            xyxy = found[columns, D_XYXY]
+            self._metric.update(rows, scene.ranges_of(at), xyxy, class_id, scene.camera, scene.t_s)
 
-    def _noise(self, seen: Seen, columns: np.ndarray, detected: bool) -> np.ndarray:
-        """Measurement variances (K, 4): a surer detection is believed more, where the settings say so."""
-        noise, share = seen.noise[columns], self.config.score_noise
-        if share == 0.0 or not detected:
-            return noise
-        return noise * np.maximum(1.0 - share * seen.score[columns], _LEAST_NOISE)[:, None]
-
-    def _filter(self, old: np.ndarray, box: np.ndarray, noise: np.ndarray, scene: Scene) -> None:
-        """Filter observed boxes (K, 4) into rows (K, WIDTH) of the table, and remember them, in place."""
-        p, v, cov = update_axes(old[:, BOX], old[:, RATE], (old[:, PP], old[:, PV], old[:, VV]), box, noise)
-        old[:, BOX], old[:, RATE] = p, v
-        old[:, PP], old[:, PV], old[:, VV] = cov
-        back = np.flatnonzero(old[:, KEPT_S] < scene.t_s - scene.dt_s - 1e-9)  # not seen in the last frame
-        if self.config.reupdate and len(back):
-            ends, gap_s = (old[back, LAST], box[back]), scene.t_s - old[back, KEPT_S]
-            drift = self._spread(box[back, 2:], self._acceleration2)
-            old[back, STATE] = reupdated(old[back, KEPT], ends, gap_s, noise[back], drift)
-        if self.config.direction > 0.0:
-            old[:, ANCHORS] = moved_anchors(old[:, ANCHORS], box[:, :2], scene.t_s, self.config.direction_s)
-        old[:, LAST], old[:, KEPT], old[:, KEPT_S] = box, old[:, STATE], scene.t_s
+    def _after_gaps(self, rows: np.ndarray, box: np.ndarray, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+        """Tracks that were not seen in the last frame, and their states by way of the virtual path."""
+        config, kept_s = self.config, self._table.data[rows, KEPT_S]
+        late = np.flatnonzero(kept_s < scene.t_s - scene.dt_s - 1e-9)
+        old, new = self._table.data[rows[late]], box[late]
+        size2 = np.square(new[:, [2, 3, 2, 3]])
+        drift = size2 * np.square([config.acceleration] * 2 + [config.size_acceleration] * 2)
+        gap_s = scene.t_s - kept_s[late]
+        return rows[late], reupdated(old[:, KEPT], (old[:, LAST], new), gap_s, size2 * config.noise**2, drift)
 
     # -- birth and death --------------------------------------------------------------------------------------
 
     def _forget(self, scene: Scene) -> None:
         table, config = self._table, self.config
-        alive = table.column(PRESENT) + table.column(HIDDEN)
-        keep = (alive >= config.drop) & (table.column(SEEN) >= scene.t_s - config.max_unseen_s)
         size_px = self._size_px if scene.camera is None else (scene.camera.width_px, scene.camera.height_px)
-        if config.leave_inside > 0.0 and size_px is not None:
-            unseen = np.flatnonzero(table.column(KEPT_S) < scene.t_s)
-            if len(unseen):
-                unseen_data = table.data[unseen]
-                keep[unseen] &= ~leaving(unseen_data[:, BOX], unseen_data[:, RATE], size_px, config.leave_inside)
+        inside = 0.0 if size_px is None else config.leave_inside
+        picture = (*map(float, size_px or (0, 0)), inside)
+        keep = self._kernels.kept(table.data, scene.t_s, config.drop, config.max_unseen_s, picture)
         if not keep.all():
             table.keep(keep)
             if self._gallery is not None:
@@ -345,28 +291,18 @@ class Tracker:
 
     def _begin(self, taken: np.ndarray, overlap: np.ndarray, seen: Seen, scene: Scene) -> None:
         """Begin tracks from detections that belong to none."""
-        present = sigmoid(seen.evidence + math.log(self.config.birth_odds * scene.stretch**2))
-        present = np.where(seen.score >= _TRIED_SCORE, np.maximum(present, self.config.drop), present)
-        free = (present >= self.config.birth) & (overlap < self.config.duplicate)
-        free[taken] = False
-        born = np.flatnonzero(free)
+        config, data = self.config, seen.data
+        log_odds = math.log(config.birth_odds * scene.stretch**2)
+        setting = config.birth, config.duplicate, _TRIED_SCORE, config.drop
+        born = self._kernels.born(data, taken, overlap, log_odds, setting)
         if not len(born):
             return
-        new = np.zeros((len(born), WIDTH))
-        new[:, BOX], new[:, PP], new[:, XYXY] = seen.box[born], seen.noise[born], seen.xyxy[born]
-        new[:, VV] = self._spread(seen.box[born, 2:], self._speed2)
-        new[:, PRESENT], new[:, SCORE], new[:, DETECTION] = present[born], seen.score[born], seen.row[born]
-        new[:, BORN] = new[:, SEEN] = new[:, KEPT_S] = scene.t_s
-        new[:, LAST], new[:, KEPT] = new[:, BOX], new[:, STATE]
-        new[:, ANCHORS] = np.column_stack((new[:, :2], new[:, SEEN]))[:, [0, 1, 2, 0, 1, 2]]
-        new[:, ID] = np.arange(self._next_id, self._next_id + len(born))
-        new[:, BEST] = new[:, MEAN] = seen.odds[born]
-        new[:, CLASS] = class_id = seen.class_id[born]
-        new[np.arange(len(born)), VOTES.start + class_id] = seen.score[born]
+        variances = config.noise**2, config.speed**2, config.size_speed**2
+        new = self._kernels.newborn(data, born, scene.t_s, self._next_id, variances)
         self._next_id += len(born)
         self._table.append(new)
         if self._gallery is not None:
             self._gallery.append(None if seen.look is None else seen.look[born], len(born))
         if self._metric is not None:
-            at = scene.ranges_of(seen.row[born])
-            self._metric.birth(at, seen.xyxy[born], class_id, scene.camera, scene.t_s)
+            at, class_id = scene.ranges_of(data[born, D_ROW].astype(np.int64)), data[born, D_CLASS].astype(np.int64)
+            self._metric.birth(at, new[:, XYXY], class_id, scene.camera, scene.t_s)

@@ -1,0 +1,172 @@
+"""The compiled loops against the same steps written plainly in NumPy."""
+
+import numpy as np
+import pytest
+
+from geometry.boxes import iou
+from tracking import kernels, score_kernels
+from tracking.classes import FADE, FLICKER_COST, GROUP
+from tracking.existence import BIN, HIGHEST, LOWEST
+from tracking.frame import D_BOX, D_CLASS, D_EVIDENCE, D_ODDS, D_ROW, D_SCORE, D_XYXY
+from tracking.kalman import predict_axes, update_axes
+from tracking.table import BOX, CLASS, KEPT, LAST, PP, PV, RATE, STATE, VOTES, VV, WIDTH
+
+
+def random_boxes(rng: np.random.Generator, count: int, spread: float = 1000.0) -> np.ndarray:
+    """Corners (count, 4)."""
+    low = rng.uniform(0, spread, (count, 2))
+    return np.concatenate([low, low + rng.uniform(5, 120, (count, 2))], axis=1)
+
+
+def random_seen(rng: np.random.Generator, count: int, spread: float = 1000.0) -> np.ndarray:
+    score, class_id = rng.uniform(0, 1, count), rng.integers(0, len(GROUP), count)
+    seen, valid = kernels.read_detections(random_boxes(rng, count, spread), score, class_id)
+    assert valid
+    seen[:, D_EVIDENCE] = rng.normal(0, 2, count)
+    return seen
+
+
+def random_tracks(rng: np.random.Generator, count: int, spread: float = 1000.0) -> np.ndarray:
+    data = rng.uniform(0, 1, (count, WIDTH))
+    xyxy = random_boxes(rng, count, spread)
+    data[:, BOX] = np.concatenate([(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+    data[:, RATE] = rng.normal(0, 50, (count, 4))
+    data[:, PP], data[:, PV], data[:, VV] = (rng.uniform(*ends, (count, 4)) for ends in ((2, 40), (0, 5), (20, 90)))
+    data[:, CLASS] = rng.integers(0, len(GROUP), count)
+    return data
+
+
+def corners(box: np.ndarray, half: float) -> np.ndarray:
+    return np.concatenate([box[:, :2] - half * box[:, 2:], box[:, :2] + half * box[:, 2:]], axis=1)
+
+
+def test_detections_are_read_as_they_are_and_those_without_area_passed_over() -> None:
+    rng = np.random.default_rng(0)
+    xyxy, score, class_id = random_boxes(rng, 9), rng.uniform(0.1, 0.9, 9), np.arange(9) % len(GROUP)
+    xyxy[[2, 5], 2] = xyxy[[2, 5], 0]
+    seen, valid = kernels.read_detections(xyxy, score, class_id)
+    rows = np.setdiff1d(np.arange(9), [2, 5])
+    assert valid and seen[:, D_ROW].tolist() == rows.tolist()
+    np.testing.assert_array_equal(seen[:, D_XYXY], xyxy[rows])
+    np.testing.assert_allclose(corners(seen[:, D_BOX], 0.5), xyxy[rows], atol=1e-12)
+    np.testing.assert_allclose(seen[:, D_ODDS], np.log(score[rows] / (1 - score[rows])), rtol=1e-12)
+    assert seen[:, D_CLASS].tolist() == class_id[rows].tolist()
+
+
+@pytest.mark.parametrize(("column", "wrong"), [(0, np.nan), (3, np.inf), (4, np.nan), (4, 1.01), (5, 99), (5, -1)])
+def test_detections_that_cannot_be_are_told(column: int, wrong: float) -> None:
+    table = np.array([[0.0, 0, 9, 9, 0.5, 0], [0, 0, 9, 9, 0.5, 0]])
+    for row in range(2):
+        bad = table.copy()
+        bad[row, column] = wrong
+        box, score = np.ascontiguousarray(bad[:, :4]), np.ascontiguousarray(bad[:, 4])
+        assert not kernels.read_detections(box, score, bad[:, 5].astype(np.int64))[1]
+
+
+def test_scores_are_counted_and_weighed_as_numpy_does() -> None:
+    rng = np.random.default_rng(1)
+    edges = np.arange(LOWEST, HIGHEST + BIN, BIN)
+    odds, table = rng.uniform(-6, 12, 500), rng.normal(size=len(edges) - 1)
+    count = np.zeros(len(edges) - 1)
+    assert score_kernels.count_scores(odds, count) == odds.min()
+    np.testing.assert_array_equal(count, np.histogram(np.clip(odds, LOWEST, HIGHEST - 1e-6), edges)[0])
+    np.testing.assert_allclose(
+        score_kernels.worth_of(odds, table), np.interp(odds, edges[:-1] + BIN / 2, table), atol=1e-12
+    )
+    seen, worth = random_seen(rng, 50), rng.normal(0, 3, 50)
+    score_kernels.weigh_scores(seen, worth, 0.7, (0.5, 1.2, 0.8, -2.0, 4.0))
+    expected = np.clip(0.5 + 1.2 * worth + 0.8 * (seen[:, D_ODDS] - 0.7), -2.0, 4.0)
+    np.testing.assert_allclose(seen[:, D_EVIDENCE], expected, rtol=1e-12)
+
+
+def test_prediction_is_the_filter_on_axes() -> None:
+    data = random_tracks(np.random.default_rng(2), 40)
+    data[0, BOX], data[0, RATE] = [50, 50, 3, 3], [0, 0, -900, -900]
+    want = data.copy()
+    noise = np.square(want[:, [2, 3, 2, 3]]) * np.array([4.0, 4.0, 0.25, 0.25])
+    predict_axes(want[:, BOX], want[:, RATE], (want[:, PP], want[:, PV], want[:, VV]), 0.2, noise)
+    want[:, 2:4] = np.maximum(want[:, 2:4], 1.0)  # no box shrinks away
+    kernels.predict(data, 0.2, 4.0, 0.25)
+    assert data[0, 2] == 1.0
+    np.testing.assert_allclose(data, want, rtol=1e-12, atol=1e-12)
+
+
+def test_boxes_move_with_the_corners_of_the_picture() -> None:
+    data = random_tracks(np.random.default_rng(3), 20)
+    data[:, LAST], data[:, KEPT] = data[:, BOX], data[:, STATE]
+    H = np.array([[1.02, 0.01, 7.0], [-0.02, 0.99, -3.0], [1e-5, 2e-5, 1.0]])
+    xyxy = corners(data[:, BOX], 0.5).reshape(-1, 2)
+    moved = np.column_stack([xyxy, np.ones(len(xyxy))]) @ H.T
+    want = (moved[:, :2] / moved[:, 2:]).reshape(-1, 4)
+    kernels.warp(data, H)
+    for kept in (BOX, LAST, slice(KEPT.start, KEPT.start + 4)):
+        np.testing.assert_allclose(corners(data[:, kept], 0.5), want, atol=1e-9)
+
+
+@pytest.mark.parametrize(("tracks", "detections"), [(0, 3), (3, 0), (1, 1), (7, 5), (60, 70), (300, 250)])
+@pytest.mark.parametrize("spread", [100.0, 1500.0])
+def test_pairs_are_all_those_that_gain_and_gains_are_the_formula(tracks: int, detections: int, spread: float) -> None:
+    rng = np.random.default_rng(tracks)
+    data, seen = random_tracks(rng, tracks, spread), random_seen(rng, detections, spread)
+    half, noise2, share, least = 0.58, 0.035**2, 0.2, 0.1
+    order = corners(seen[:, D_BOX], half)[:, 0].argsort()
+    i, j, gain, overlap = kernels.compare(data, seen, order, half, (noise2, share, least))
+
+    wide = corners(data[:, BOX], half), corners(seen[:, D_BOX], half)
+    dense = iou(*wide) if tracks and detections else np.zeros((tracks, detections))
+    kind, other = data[:, CLASS].astype(int)[:, None], seen[:, D_CLASS].astype(int)[None]
+    dense = np.where(GROUP[kind] == GROUP[other], dense, 0.0)
+    residual = seen[None, :, D_BOX] - data[:, None, BOX]
+    variance = data[:, None, PP] + noise2 * np.square(seen[None, :, [6, 7, 6, 7]])
+    likeness = (1 - share) * dense + share * np.exp(-0.125 * (residual**2 / variance).sum(axis=2))
+    want = np.where(dense > 0, likeness - least - np.where(kind == other, 0.0, FLICKER_COST), 0.0)
+    got = np.zeros((tracks, detections))
+    got[i, j] = gain
+    np.testing.assert_allclose(got, np.maximum(want, 0.0), atol=1e-9)
+    np.testing.assert_allclose(overlap, dense.max(axis=0, initial=0.0), atol=1e-12)
+
+
+def test_learning_is_the_filter_on_axes_and_the_fading_votes() -> None:
+    rng = np.random.default_rng(4)
+    data, seen = random_tracks(rng, 30), random_seen(rng, 25)
+    rows, columns = rng.permutation(30)[:20], rng.permutation(25)[:20]
+    old, one = data[rows], seen[columns]
+    r = 0.05**2 * np.square(one[:, [6, 7, 6, 7]]) * np.maximum(1.0 - 0.5 * one[:, D_SCORE], 0.05)[:, None]
+    p, v, cov = update_axes(old[:, BOX], old[:, RATE], (old[:, PP], old[:, PV], old[:, VV]), one[:, D_BOX], r)
+    votes = old[:, VOTES] * FADE
+    votes[np.arange(20), one[:, D_CLASS].astype(int)] += one[:, D_SCORE]
+    untouched = np.delete(data, rows, axis=0)
+    kernels.learn(data, (rows, columns), seen, 7.0, True, (0.05**2, 0.5, 0.2))
+    np.testing.assert_allclose(data[rows][:, STATE], np.concatenate([p, v, *cov], axis=1), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(data[rows][:, VOTES], votes, rtol=1e-12)
+    np.testing.assert_array_equal(data[rows][:, CLASS], votes.argmax(axis=1))
+    np.testing.assert_array_equal(data[rows][:, KEPT], data[rows][:, STATE])
+    np.testing.assert_array_equal(np.delete(data, rows, axis=0), untouched)
+
+
+def test_what_only_the_flow_followed_is_filtered_but_neither_voted_on_nor_seen() -> None:
+    rng = np.random.default_rng(5)
+    data, seen = random_tracks(rng, 3), random_seen(rng, 3)
+    before = data.copy()
+    kernels.learn(data, (np.arange(3), np.arange(3)), seen, 7.0, False, (0.05**2, 1.0, 0.2))
+    assert (data[:, BOX] != before[:, BOX]).all()
+    np.testing.assert_array_equal(data[:, VOTES], before[:, VOTES])
+    np.testing.assert_array_equal(data[:, 20:35], before[:, 20:35])
+
+
+def test_tracks_begin_from_free_detections_that_are_likely() -> None:
+    rng = np.random.default_rng(6)
+    seen = random_seen(rng, 40)
+    taken, overlap = np.array([3, 8, 20]), rng.uniform(0, 1, 40)
+    present = 1.0 / (1.0 + np.exp(-(seen[:, D_EVIDENCE] - 3.0)))
+    present = np.where(seen[:, D_SCORE] >= 0.6, np.maximum(present, 0.02), present)
+    free = (present >= 0.02) & (overlap < 0.9)
+    free[taken] = False
+    got = kernels.born(seen, taken, overlap, -3.0, (0.02, 0.9, 0.6, 0.02))
+    assert got.tolist() == np.flatnonzero(free).tolist()
+    np.testing.assert_allclose(seen[got, D_EVIDENCE], present[free], rtol=1e-12)
+    new = kernels.newborn(seen, got, 1.5, 11, (0.035**2, 1.44, 0.16))
+    size = seen[got][:, [6, 7, 6, 7]]
+    np.testing.assert_array_equal(new[:, BOX], seen[got][:, D_BOX])
+    np.testing.assert_allclose(new[:, PP], 0.035**2 * size**2)
+    np.testing.assert_allclose(new[:, VV], np.array([1.44, 1.44, 0.16, 0.16]) * size**2)
