@@ -12,19 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 
 from perception.lanes.ridge import Crossings
 
-_BIN_M = 0.15
-_HALF_SPAN_M = 9.0
-_BINS = round(2 * _HALF_SPAN_M / _BIN_M)
 _MAX_VOTERS, _MAX_FOLLOWING = 450, 300  # of crossings, anywhere and near to what is believed
-_AROUND = 13  # bins, 2 m: what stands out of that is a boundary, the rest is clutter
-_MARGIN = _AROUND // 2 + 1
-_SMOOTH = np.array([0.5, 1.0, 0.5])
-_PEAKS = np.pad(_SMOOTH, _AROUND // 2)[None] - np.convolve(np.full(_AROUND, 1 / _AROUND), _SMOOTH)[None]
+_REFINED = 6  # of the coarse hypotheses anywhere, which lie farther apart than a bin: the best need not be the nearest
 
 
 @dataclass(frozen=True)
@@ -45,6 +38,11 @@ class Shape:
     spread: float = 0.0
     twist: float = 0.0
 
+    @property
+    def array(self) -> np.ndarray:
+        """(4,) heading, bend, twist, spread: as the kernels take it."""
+        return np.array([self.heading, self.bend, self.twist, self.spread])
+
     def base_m(self, xy_m: np.ndarray) -> np.ndarray:
         """Lateral position at the vehicle of boundaries through the points (N, 2)."""
         x = xy_m[:, 0]
@@ -61,14 +59,14 @@ class SearchGrid:
 
     @cached_property
     def steps(self) -> np.ndarray:
-        """(H, 3) float32 heading, bend and spread of the hypotheses from the middle."""
+        """(H, 3) heading, bend and spread of the hypotheses from the middle."""
         axes = [np.linspace(-half, half, count) for half, count in (self.heading, self.bend, self.spread)]
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.float32)
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 # How far heading, bend and spread stray from straight and level, and from one frame to the next.
-_ACQUIRE_SHARPNESS = 1 / np.array([0.06, 0.002, 0.005], np.float32)
-_FOLLOW_SHARPNESS = 1 / np.array([0.02, 0.0005, 0.003], np.float32)
+_ACQUIRE_SHARPNESS = 1 / np.array([0.06, 0.002, 0.005])
+_FOLLOW_SHARPNESS = 1 / np.array([0.02, 0.0005, 0.003])
 
 ACQUIRE = SearchGrid(heading=(0.09, 13), bend=(0.0028, 15), spread=(0.009, 7))
 REFINE = SearchGrid(heading=(0.008, 5), bend=(0.0003, 5), spread=(0.0015, 3))
@@ -81,42 +79,27 @@ def voters(crossings: Crossings, most: int) -> tuple[np.ndarray, np.ndarray]:
     votes = crossings.weight**2 * np.sqrt(np.minimum(x, 25.0))
     if len(votes) > most:
         keep = np.argpartition(-votes, most)[:most]
-        return crossings.xy_m[keep].astype(np.float32), votes[keep].astype(np.float32)
-    return crossings.xy_m.astype(np.float32), votes.astype(np.float32)
-
-
-def vote(xy_m: np.ndarray, votes: np.ndarray, hypotheses: np.ndarray) -> np.ndarray:
-    """(H,) support of hypotheses (H, 3) float32 by voters (N, 2) and their votes (N,)."""
-    h = hypotheses
-    x, y = xy_m[:, 0], xy_m[:, 1]
-    bins = h[:, 2:] * x
-    bins += 1.0
-    np.divide((y - h[:, :2] @ np.stack([x, x * x])) * (1 / _BIN_M), bins, out=bins)
-    bins += _HALF_SPAN_M / _BIN_M
-    np.clip(bins, 0, _BINS - 1, out=bins)
-    index = bins.astype(np.int64)
-    index += (np.arange(len(h)) * _BINS)[:, None]
-    histogram = np.bincount(index.ravel(), np.tile(votes, len(h)), len(h) * _BINS).reshape(len(h), _BINS)
-    histogram[:, [0, -1]] = 0.0  # what fell out of the span
-    peaks = cv2.filter2D(histogram.astype(np.float32), cv2.CV_32F, _PEAKS)[:, _MARGIN:-_MARGIN]
-    np.maximum(peaks, 0.0, out=peaks)
-    return np.einsum("hb,hb->h", peaks, peaks)
+        return crossings.xy_m[keep], votes[keep]
+    return crossings.xy_m, votes
 
 
 def search(crossings: Crossings, prior: Shape | None) -> tuple[Shape, float]:
     """The shape most crossings agree on, and its support: near ``prior``, or anywhere."""
+    from perception.lanes.kernels import vote
+
     xy, votes = voters(crossings, _MAX_FOLLOWING if prior else _MAX_VOTERS)
     if len(votes) < 10:
         return prior or Shape(), 0.0
     shape = prior or Shape()
-    believed = best = np.array([shape.heading, shape.bend, shape.spread], np.float32)
+    believed = np.array([shape.heading, shape.bend, shape.spread])
     sharpness = _FOLLOW_SHARPNESS if prior else _ACQUIRE_SHARPNESS
-    support = 0.0
+    best, support = believed[None], np.zeros(1)
     for grid in (FOLLOW, REFINE) if prior else (ACQUIRE, REFINE):
-        hypotheses = best + grid.steps
+        hypotheses = (best[:, None] + grid.steps).reshape(-1, 3)
         apart = (hypotheses - believed) * sharpness
         # Of equals take the one nearest to what was believed: straight and level without a belief.
         scores = vote(xy, votes, hypotheses) * np.exp(-0.25 * np.einsum("hi,hi->h", apart, apart))
-        pick = int(scores.argmax())
-        best, support = hypotheses[pick], float(scores[pick])
-    return Shape(*best.tolist()), support
+        order = np.argsort(-scores)[: 1 if prior else _REFINED]
+        best, support = hypotheses[order], scores[order]
+    heading, bend, spread = best[0].tolist()
+    return Shape(heading, bend, spread), float(support[0])

@@ -14,7 +14,7 @@ from perception.lanes.fit import Candidates, FamilyFit, find_candidates, fit_fam
 from perception.lanes.learned import LearnedEvidence
 from perception.lanes.ridge import Crossings, Evidence, find_crossings, marking_evidence
 from perception.lanes.select import pick_lanes
-from perception.lanes.slices import HALF_WIDTH_M, STEP_M, FreeRoad, SliceGrid
+from perception.lanes.slices import FreeRoad, SliceGrid
 
 _SPAN_M = 9.0
 _BASES = 24  # places across the span where it is worked out how much of a boundary can be seen
@@ -74,12 +74,9 @@ class FrameView:
 
     def paths(self, shape: Shape, base_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Columns (S, B) of curves of the family at the bases (B,), and where they are in sight and uncovered."""
-        width, x = len(self.grid.y_m), self.grid.x_m
-        middle = HALF_WIDTH_M - x * (shape.heading + x * (shape.bend + x * shape.twist))
-        column = (middle[:, None] - (1 + shape.spread * x)[:, None] * base_m) * (1 / STEP_M) + 0.5
-        inside = (column >= 0) & (column < width)
-        column = np.clip(column, 0, width - 1).astype(np.int64)
-        return column, inside & self.free.at(np.arange(len(x))[:, None] * width + column)
+        from perception.lanes.kernels import paths
+
+        return paths(shape.array, base_m, self.grid.x_m, self.free.arrays)
 
 
 def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | None:
@@ -152,4 +149,4 @@ def _to_camera(crossings: Crossings, grid: SliceGrid, camera: Camera) -> Crossin
         return crossings
     moved = np.column_stack([crossings.xy_m, np.ones(len(crossings))]) @ grid.road_from_grid(camera).T
     xy = moved[:, :2] / moved[:, 2:]
-    return replace(crossings, xy_m=xy)[(xy[:, 0] > 0) & (xy[:, 0] < 200)]
+    return replace(crossings, xy_m=np.ascontiguousarray(xy))[(xy[:, 0] > 0) & (xy[:, 0] < 200)]

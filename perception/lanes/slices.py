@@ -9,9 +9,8 @@ distance is known exactly. One remap undistorts, warps and slices in the same pa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -28,6 +27,13 @@ _NEAR_ZONE_M = 25.0
 _NEAR_WIDTH_PX, _FAR_WIDTH_PX = 640, 1280  # the near zone is read from a reduced picture: less noise, no aliasing
 _CELL_PX = 4  # of the coarse picture that says what is covered
 _POSE_SLACK_RAD = math.radians(1.0)
+# From the middle of narrow paint, wide paint and raised markers to the road beside them: markings are 0.10 to 0.20 m
+# wide, on motorways up to 0.30 m.
+_REACHES_M = (0.18, 0.30, 0.24)
+_REACH_PX = 1.5  # the same in picture pixels, where those are wider: what the lens blurs
+# Sigma of a crossing's lateral position on the road and in the picture. Rough joints look like markers, beside them.
+_PAINT_SIGMA_M, _MARKER_SIGMA_M, _SIGMA_PX = 0.05, 0.08, 0.7
+_HILL_M = 0.15  # sigma at 50 m of what the road's rise and fall, unknown here, adds
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +70,16 @@ class Zone:
 
 @dataclass(frozen=True, eq=False)
 class FreeRoad:
-    """Where nothing covers the road: (S L,) ``visible`` and ``cell`` of a grid, and the free cells, None for all."""
+    """Where nothing covers the road: (S L,) bool ``visible`` and int32 ``cell`` of a grid, and the free cells."""
 
     visible: np.ndarray
     cell: np.ndarray
-    free: np.ndarray | None
+    free: np.ndarray
 
-    def at(self, index: np.ndarray) -> np.ndarray:
-        """bool, as the flat indices (...) given: in sight and uncovered."""
-        seen = self.visible[index]
-        return seen if self.free is None else seen & self.free[self.cell[index]]
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As the kernels take them."""
+        return self.visible, self.cell, self.free
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +103,6 @@ class SliceGrid:
     visible: np.ndarray
     zones: tuple[Zone, ...]
     cell: np.ndarray
-    _strips: dict[tuple[float, float], tuple[tuple[int, slice], ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def build(cls, camera: Camera) -> SliceGrid | None:
@@ -121,6 +126,22 @@ class SliceGrid:
     def pixel_m(self) -> np.ndarray:
         """(S,) width of a picture pixel on the road."""
         return self.x_m / self.camera.fx_px
+
+    @cached_property
+    def reach(self) -> np.ndarray:
+        """(S, 3) columns from the middle of narrow paint, wide paint and raised markers to the road beside them."""
+        reach_m = np.maximum(np.array(_REACHES_M), _REACH_PX * self.pixel_m[:, None])
+        return np.rint(reach_m / STEP_M).astype(np.int64)
+
+    @cached_property
+    def slices(self) -> np.ndarray:
+        """(S, 3) distance, and the lateral standard deviation of a crossing of paint and of one of raised markers."""
+        far = (_SIGMA_PX * self.pixel_m) ** 2 + (_HILL_M * (self.x_m / 50) ** 2) ** 2
+        return np.stack([self.x_m, np.sqrt(_PAINT_SIGMA_M**2 + far), np.sqrt(_MARKER_SIGMA_M**2 + far)], axis=-1)
+
+    def count_beyond(self, x_m: float) -> int:
+        """How many slices are farther away."""
+        return int(np.searchsorted(-self.x_m, -x_m))
 
     def fits(self, camera: Camera) -> bool:
         """Whether the same sampling serves another camera: the same lens and, nearly, the same mount."""
@@ -147,17 +168,7 @@ class SliceGrid:
         free = np.ones((height, width), bool)
         for left, top, right, bottom in np.rint(boxes_px / _CELL_PX).astype(int).tolist():
             free[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = False
-        return FreeRoad(self.visible.ravel(), self.cell.ravel(), free.ravel() if len(boxes_px) else None)
-
-    def strips(self, reach_m: float, least_px: float) -> tuple[tuple[int, slice], ...]:
-        """(columns, slices) each: what a reach of so many metres, or pixels where those are wider, stands for."""
-        key = (reach_m, least_px)
-        if key not in self._strips:
-            reach = np.rint(np.maximum(reach_m, least_px * self.pixel_m) / STEP_M).astype(int)
-            reach += (reach - reach.min()) % 2  # every second width: fewer strips to work on
-            edges = np.flatnonzero(np.diff(reach, prepend=-1, append=-1))
-            self._strips[key] = tuple((int(reach[i]), slice(int(i), int(j))) for i, j in pairwise(edges))
-        return self._strips[key]
+        return FreeRoad(self.visible.ravel(), self.cell.ravel(), free.ravel())
 
     def road_from_grid(self, camera: Camera) -> np.ndarray:
         """(3, 3) homography from this grid's road plane to the road plane of another mount of the same lens."""
