@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from geometry.camera import Camera
-from geometry.flow import CameraMotion, camera_motion
+from geometry.flow import CameraMotion, descent, motion_of_rays
 from perception.types import Detections
 from tracking.types import EgoMotion
 
@@ -24,7 +24,14 @@ NAN = math.nan
 _STANDING_PX = 0.2  # half of all points moved less than this: the vehicle stands; at 0.5 m/s near road moves 0.3 px
 _STANDING_MPS = 0.1
 _LEAST_KEPT = 0.4  # of the points of a kind; with fewer left new ones are sought before their turn
-_ROAD_APART_PX, _SCENE_APART_PX = 4, 6  # least distances of corners, at half size
+_ROAD_APART_PX, _SCENE_APART_PX = 8.0, 12.0  # least distances of corners
+_SEEK_WIDTH_PX = (
+    300  # corners are sought in a picture of one or two times this width: what is followed is whatever is seen there
+)
+_BLOCK_PX = 10  # of the measure; smaller ones find the noise of smooth roads
+_SKY = 0.3  # of the picture's height: what is farther above the horizon is left out
+_WINDOW_PX, _LEVELS = 9, 2  # of the flow: larger windows and a third halving cost more and were no better
+_LEAST_ROAD_PX = 16  # height of the road in the picture
 _NO_POINTS = np.empty((0, 2), np.float32)
 
 
@@ -106,6 +113,7 @@ class EgoMotionEstimator:
         self.camera_motion: CameraMotion | None = None
         self._supplied = supplied
         self._grey: np.ndarray | None = None
+        self._size, self._top_px = (0, 0), 0
         self._on_road = self._elsewhere = _NO_POINTS
         self._turn_of_road = False
         self._t_s = NAN
@@ -113,9 +121,14 @@ class EgoMotionEstimator:
         self._speed = _Scalar(config.acceleration_mps2, config.gate)
         self._yaw_rate = _Scalar(config.yaw_rate_change, config.gate)
         self._flow = cv2.SparsePyrLKOpticalFlow.create(
-            winSize=(11, 11), maxLevel=3, crit=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 10, 0.03)
+            winSize=(_WINDOW_PX, _WINDOW_PX),
+            maxLevel=_LEVELS,
+            crit=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 10, 0.03),
         )
         self._flow.setFlags(cv2.OPTFLOW_USE_INITIAL_FLOW)
+        # Points along both sides and the middle: the nearest may lie where the lens model shows nothing.
+        x_m, y_m = np.meshgrid(np.linspace(*config.road_ahead_m, 12), config.road_aside_m * np.array([-1.0, 0.0, 1.0]))
+        self._road_m = np.stack([x_m.ravel(), y_m.ravel()], axis=-1)
 
     def step(self, bgr: np.ndarray, camera: Camera, detections: Detections, t_s: float) -> EgoMotion:
         """Motion since the last frame; NaN where it cannot be known, as in the first.
@@ -125,95 +138,95 @@ class EgoMotionEstimator:
             detections: boxes that may move by themselves: no corner in them is used.
         """
         factor = math.ceil(bgr.shape[1] / self.config.width_px)
-        grey, scale = _reduced(bgr, factor), 1.0 / factor
-        small = camera if factor == 1 else camera.resized(grey.shape[1], grey.shape[0])
+        if bgr.shape[:2] != self._size:
+            self._size, self._top_px = bgr.shape[:2], _first_row(camera)
+        top_px = self._top_px
+        seen = camera.cropped(0, top_px, camera.width_px, camera.height_px - top_px)
+        grey = _reduced(bgr[top_px:], factor)
+        boxes = _boxes(detections.xyxy_px - [0, top_px, 0, top_px], 1.0 / factor, grey.shape)
+        small = seen if factor == 1 else seen.resized(grey.shape[1], grey.shape[0])
         dt_s = t_s - self._t_s
         together = self._grey is not None and self._grey.shape == grey.shape and 0.0 < dt_s <= self.config.longest_s
         self._standing = False
-        self.camera_motion = self._measure(grey, small, detections, dt_s, scale) if together else None
+        self.camera_motion = self._measure(grey, small, boxes, dt_s) if together else None
         if not together:
             self._speed.reset()
             self._yaw_rate.reset()
         self._filter(small, dt_s, together)
-        self._renew(grey, small, detections, scale)
+        self._renew(grey, small, boxes)
         self._grey, self._t_s = grey, t_s
         return self._answer(camera, dt_s, t_s)
 
     # -- points -----------------------------------------------------------------------------------------------
 
-    def _renew(self, grey: np.ndarray, camera: Camera, detections: Detections, scale: float) -> None:
+    def _renew(self, grey: np.ndarray, camera: Camera, boxes: np.ndarray) -> None:
         """Corners to follow: on the road, which has little contrast, and elsewhere; one kind is sought a frame.
 
-        Those of the other kind go on from where they were found, unless too few are left of them. Half the size will do
-        to seek them: what is followed then is whatever the picture shows there.
+        Those of the other kind go on from where they were found, unless too few are left of them.
         """
-        half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        mask = np.full(half.shape, 255, np.uint8)
-        for x1, y1, x2, y2 in _boxes(detections, 0.5 * scale, half.shape).tolist():
-            mask[y1:y2, x1:x2] = 0
-        road, top = self._road(camera, half.shape)
+        small, shrink = grey, 1
+        while small.shape[1] >= 2 * _SEEK_WIDTH_PX:
+            height, width = small.shape[0] // 2, small.shape[1] // 2
+            even = small[: 2 * height, : 2 * width]  # sizes that are no multiple take twenty times as long
+            small, shrink = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), 2 * shrink
+        mask = np.full(small.shape, 255, np.uint8)
+        for x1, y1, x2, y2 in (boxes // shrink).tolist():
+            mask[y1 : y2 + 1, x1 : x2 + 1] = 0
+        road, top = self._road(camera, shrink, small.shape)
         self._turn_of_road = not self._turn_of_road
         if road is None:
             self._on_road = _NO_POINTS
         elif self._turn_of_road or len(self._on_road) < _LEAST_KEPT * self.config.road_points:
             part = cv2.bitwise_and(mask[top:], road)
-            self._on_road = _corners(half[top:], part, self.config.road_points, _ROAD_APART_PX)
-            self._on_road[:, 1] += 2 * top
+            self._on_road = _corners(small[top:], part, self.config.road_points, _ROAD_APART_PX, shrink)
+            self._on_road[:, 1] += shrink * top
         if not self._turn_of_road or len(self._elsewhere) < _LEAST_KEPT * self.config.scene_points:
             if road is not None:
                 mask[top:][road > 0] = 0
-            self._elsewhere = _corners(half, mask, self.config.scene_points, _SCENE_APART_PX)
+            self._elsewhere = _corners(small, mask, self.config.scene_points, _SCENE_APART_PX, shrink)
 
-    def _road(self, camera: Camera, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
-        """Mask at half size (h, w) ``shape`` of the road ahead below its topmost row, and that row."""
-        near, far = self.config.road_ahead_m
-        aside = self.config.road_aside_m
-        # Points along both sides and the middle: the nearest may lie where the lens model shows nothing.
-        ahead = np.linspace(near, far, 12)
-        sides = [np.stack([ahead, np.full_like(ahead, y)], axis=-1) for y in (-aside, 0.0, aside)]
-        px, valid = camera.px_from_ground(np.concatenate(sides))
-        px = (px[valid] + 0.5) / 2 - 0.5
+    def _road(self, camera: Camera, shrink: int, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
+        """Mask at the size (h, w) ``shape`` of the road ahead below its topmost row, and that row."""
+        px, valid = camera.px_from_ground(self._road_m)
+        px = (px[valid] + 0.5) / shrink - 0.5
         if len(px) < 6:
             return None, 0
-        top = int(np.clip(px[:, 1].min(), 0, shape[0] - 1))
-        if shape[0] - top < 8:
+        top = min(max(int(px[:, 1].min()), 0), shape[0] - 1)
+        if (shape[0] - top) * shrink < _LEAST_ROAD_PX:
             return None, 0
         road = np.zeros((shape[0] - top, shape[1]), np.uint8)
-        cv2.fillConvexPoly(road, cv2.convexHull(np.round(px - [0, top]).astype(np.int32)), 255)
+        cv2.fillConvexPoly(road, cv2.convexHull(np.rint(px - [0, top]).astype(np.int32)), 255)
         return road, top
 
-    def _measure(
-        self, grey: np.ndarray, camera: Camera, detections: Detections, dt_s: float, scale: float
-    ) -> CameraMotion | None:
+    def _measure(self, grey: np.ndarray, camera: Camera, boxes: np.ndarray, dt_s: float) -> CameraMotion | None:
         before = np.concatenate((self._on_road, self._elsewhere))
         roads = len(self._on_road)
         self._on_road = self._elsewhere = _NO_POINTS
         if len(before) < 20 or self._grey is None:
             return None
-        start = self._expected(before, camera, dt_s)
-        now, status, _ = self._flow.calc(self._grey, grey, before, start.copy())
+        rays, _ = camera.normalised(before.astype(np.float64))
+        now, status, _ = self._flow.calc(self._grey, grey, before, self._expected(before, rays, camera, dt_s))
         good = status[:, 0] > 0
         shift = np.abs(now - before)[good].max(axis=1) if good.any() else np.array([np.inf])
         self._standing = bool(good.sum() >= 20 and np.median(shift) < _STANDING_PX)
-        for x1, y1, x2, y2 in _boxes(detections, scale, grey.shape).tolist():
-            good &= ~((now[:, 0] >= x1) & (now[:, 0] < x2) & (now[:, 1] >= y1) & (now[:, 1] < y2))
+        good &= ~((now[:, None] >= boxes[:, :2]) & (now[:, None] < boxes[:, 2:])).all(axis=2).any(axis=1)
         self._on_road, self._elsewhere = now[:roads][good[:roads]], now[roads:][good[roads:]]
-        return camera_motion(camera, before[good], now[good])
+        return motion_of_rays(camera, rays[good], camera.normalised(now[good].astype(np.float64))[0])
 
-    def _expected(self, px: np.ndarray, camera: Camera, dt_s: float) -> np.ndarray:
+    def _expected(self, px: np.ndarray, rays: np.ndarray, camera: Camera, dt_s: float) -> np.ndarray:
         """Where points (N, 2) should be now if the vehicle went on as before and what is below the horizon is road."""
         speed, yaw_rate = np.nan_to_num(self._speed.value), np.nan_to_num(self._yaw_rate.value)
         if speed * dt_s < 0.05 and abs(yaw_rate) * dt_s < 1e-3:
-            return px
-        xy, valid = camera.ground_from_px(px.astype(np.float64))
-        angle = -yaw_rate * dt_s
-        cos, sin = math.cos(angle), math.sin(angle)
-        near = valid & (xy[:, 0] < 2 * self.config.road_ahead_m[1])
-        moved = (np.where(near[:, None], xy, 1.0) - [speed * dt_s, 0.0]) @ np.array([[cos, sin], [-sin, cos]])
-        expected, ahead = camera.px_from_ground(moved)
-        near &= ahead & camera.in_image(expected)
-        sideways = px + np.array([math.tan(yaw_rate * dt_s) * camera.fx_px, 0.0])
-        return np.where(near[:, None], expected, sideways).astype(np.float32)
+            return px.copy()
+        near = np.flatnonzero(descent(camera, rays) > camera.height_m / (2 * self.config.road_ahead_m[1]))
+        ahead, aside, down = camera.vehicle_from_camera_rotation @ np.column_stack((rays[near], np.ones(len(near)))).T
+        xy = np.stack((ahead, aside), axis=-1) * (-camera.height_m / down)[:, None]
+        cos, sin = math.cos(-yaw_rate * dt_s), math.sin(-yaw_rate * dt_s)
+        there, shown = camera.px_from_ground((xy - [speed * dt_s, 0.0]) @ np.array([[cos, sin], [-sin, cos]]))
+        shown &= camera.in_image(there)
+        expected = px + np.float32([math.tan(yaw_rate * dt_s) * camera.fx_px, 0.0])
+        expected[near[shown]] = there[shown]
+        return expected
 
     # -- numbers ----------------------------------------------------------------------------------------------
 
@@ -248,6 +261,14 @@ class EgoMotionEstimator:
         return EgoMotion(max(speed, 0.0), sigma, yaw_rate, yaw_sigma, homography, "flow")
 
 
+def _first_row(camera: Camera) -> int:
+    """The first row of the picture in which corners are followed; the same for a whole clip."""
+    horizon_px = camera.horizon_y_px
+    if not math.isfinite(horizon_px):
+        return 0
+    return int(min(max(horizon_px - _SKY * camera.height_px, 0), camera.height_px / 2))
+
+
 def _reduced(bgr: np.ndarray, factor: int) -> np.ndarray:
     grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
     if factor == 1:
@@ -256,19 +277,19 @@ def _reduced(bgr: np.ndarray, factor: int) -> np.ndarray:
     return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
 
-def _boxes(detections: Detections, scale: float, shape: tuple[int, ...]) -> np.ndarray:
+def _boxes(xyxy_px: np.ndarray, scale: float, shape: tuple[int, ...]) -> np.ndarray:
     """Boxes (N, 4) in whole pixels of the reduced picture, a little wider than detected."""
-    xyxy = detections.xyxy_px.astype(np.float64) * scale
-    margin = 0.05 * (xyxy[:, 2:] - xyxy[:, :2]) + 2.0
-    wide = np.concatenate((xyxy[:, :2] - margin, xyxy[:, 2:] + margin), axis=1)
-    limit = np.array([shape[1], shape[0], shape[1], shape[0]])
-    return np.clip(np.nan_to_num(wide), 0, limit).astype(np.int64)
+    low, high = xyxy_px[:, :2] * scale, xyxy_px[:, 2:] * scale
+    margin = 0.05 * (high - low) + 2.0
+    wide = np.concatenate((low - margin, high + margin), axis=1)
+    return np.nan_to_num(wide).clip(0, [shape[1], shape[0]] * 2).astype(np.int64)
 
 
-def _corners(half: np.ndarray, mask: np.ndarray, count: int, apart_px: int) -> np.ndarray:
-    """Corners (N, 2) by Shi and Tomasi's measure in a picture of half size, in pixels of the whole one."""
-    found = cv2.goodFeaturesToTrack(half, count, 0.01, apart_px, mask=mask, blockSize=5)
-    return _NO_POINTS.copy() if found is None else 2.0 * found.reshape(-1, 2) + np.float32(0.5)
+def _corners(small: np.ndarray, mask: np.ndarray, count: int, apart_px: float, shrink: int) -> np.ndarray:
+    """Corners (N, 2) by Shi and Tomasi's measure in a picture reduced by ``shrink``, in pixels of the whole one."""
+    apart, block = max(round(apart_px / shrink), 1), max(round(_BLOCK_PX / shrink) | 1, 3)
+    found = cv2.goodFeaturesToTrack(small, count, 0.01, apart, mask=mask, blockSize=block)
+    return _NO_POINTS.copy() if found is None else shrink * found.reshape(-1, 2) + np.float32((shrink - 1) / 2)
 
 
 def _turn_homography(camera: Camera, turn_rad: np.ndarray) -> np.ndarray:
