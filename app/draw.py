@@ -5,8 +5,6 @@ Drawing only consumes a ``FrameResult``; nothing here computes what the records 
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Sequence
 
 import cv2
@@ -15,7 +13,19 @@ import supervision as sv
 
 from app.draw_birdseye import BirdsEyePanel, lateral_m
 from app.draw_box3d import draw_boxes3d
-from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, PANEL, WHITE, bgr, put_text, shade, text_width
+from app.palette import (
+    ALERT,
+    CLASS_COLOURS,
+    EGO_LANE,
+    OTHER_LANE,
+    PANEL,
+    WHITE,
+    bgr,
+    put_text,
+    shade,
+    text_width,
+    tint_between,
+)
 from app.types import EventKind, FrameResult, going_on
 from app.video_types import BufferPool
 from geometry.camera import Camera
@@ -23,20 +33,18 @@ from perception.types import CLASSES, ON_ROAD, Frame, LaneBoundary, Lanes
 from tracking.lane_position import lane_positions
 from tracking.types import Tracks, TrackState
 
-_TRAIL_S = 2.0
-_LANE_STEPS = 40
+_LANE_STEPS, _DRAWN_STEPS = 40, 16  # for other programs, and where the width of the line hides the rest
 _NEAREST_ROW_M = 2.0
 
 
 class Painter:
-    """Draws the frames of one clip; it remembers only trails, the bird's-eye remap and pictures to draw on again."""
+    """Draws the frames of one clip; it remembers only the panel's trails and remap, and pictures to draw on."""
 
     def __init__(self, width_px: int, height_px: int, *, birdseye: bool = True) -> None:
         self.scale = max(height_px, 240) / 720
         self._panel = BirdsEyePanel(height_px) if birdseye else None
         self.size_px = (width_px + (self._panel.size_px[0] if self._panel else 0), height_px)
         self._buffers = BufferPool()
-        self._trails: dict[int, array[float]] = {}  # t, x, y of each point, one after the other
         colours = sv.ColorPalette.from_hex([*CLASS_COLOURS, ALERT])
         line_px = max(1, round(2 * self.scale))
         self._boxes = sv.BoxAnnotator(color=colours, thickness=line_px)
@@ -55,12 +63,11 @@ class Painter:
         picture = image[:, :width_px]  # a view: what is drawn on it is drawn in place
         picture[:] = frame.bgr
         alert = np.isin(result.tracks.track_id, [e.track_id for e in result.events if e.track_id])
-        trails = self._follow(result)
         if self._panel is not None:
-            self._panel.draw(image[:, width_px:], frame.bgr, result, camera, trails, alert)
+            self._panel.draw(image[:, width_px:], frame.bgr, result, camera, alert)
         self._lanes(picture, result.lanes, camera)
-        self._bodies(picture, result.tracks, camera)
-        self._tracks(picture, result.tracks, alert)
+        believed = result.tracks.state != TrackState.TENTATIVE
+        self._tracks(picture, result.tracks[believed], camera, alert[believed])
         self._status(picture, result)
         self._warning(picture, result)
         return image
@@ -69,11 +76,11 @@ class Painter:
 
     def _lanes(self, picture: np.ndarray, lanes: Lanes, camera: Camera) -> None:
         sure = lanes.believed
-        lines = {id(b): px for b, px in zip(sure, boundaries_px(sure, camera), strict=True)}
+        lines = {id(b): px for b, px in zip(sure, boundaries_px(sure, camera, _DRAWN_STEPS), strict=True)}
         if id(lanes.left) in lines and id(lanes.right) in lines:
             left, right = lines[id(lanes.left)], lines[id(lanes.right)]
             if len(left) > 1 and len(right) > 1:
-                fill_polygon(picture, np.concatenate([left, right[::-1]]), EGO_LANE, 0.22)
+                tint_between(picture, left, right, EGO_LANE, 0.22)
         for boundary in sure:
             ego = boundary is lanes.left or boundary is lanes.right
             points = lines[id(boundary)]
@@ -84,20 +91,14 @@ class Painter:
                     picture, [np.rint(points * 16).astype(np.int32)], False, colour, thickness_px, cv2.LINE_AA, 4
                 )
 
-    def _bodies(self, picture: np.ndarray, tracks: Tracks, camera: Camera) -> None:
-        shown = tracks[(tracks.state != TrackState.TENTATIVE) & (tracks.detection >= 0)]
-        colours = [CLASS_COLOURS[index] for index in shown.class_id.tolist()]
-        draw_boxes3d(picture, shown, camera, colours, max(1, round(self.scale)))
-
     # -- objects ----------------------------------------------------------------------------------------------
 
-    def _tracks(self, picture: np.ndarray, tracks: Tracks, alert: np.ndarray) -> None:
-        believed = tracks.state != TrackState.TENTATIVE
-        tracks, alert = tracks[believed], alert[believed]
+    def _tracks(self, picture: np.ndarray, tracks: Tracks, camera: Camera, alert: np.ndarray) -> None:
         if not len(tracks):
             return
-        colour_index = np.where(alert, len(CLASS_COLOURS), tracks.class_id)
         seen = tracks.detection >= 0
+        draw_boxes3d(picture, tracks, camera, seen, max(1, round(self.scale)))
+        colour_index = np.where(alert, len(CLASS_COLOURS), tracks.class_id)
         for annotator, rows in ((self._boxes, seen), (self._corners, ~seen)):
             if rows.any():
                 boxes = sv.Detections(xyxy=tracks.xyxy_px[rows].astype(np.float32), class_id=tracks.class_id[rows])
@@ -127,18 +128,6 @@ class Painter:
             cv2.rectangle(picture, box[:2], (left + 2, box[3] - 1), bgr(colours[colour_index[row]]), -1)
             put_text(picture, text, (left + pad + 1, box[3] - pad - 1), self._font_px)
 
-    def _follow(self, result: FrameResult) -> list[np.ndarray]:
-        """Where each track was in the last seconds, as seen from the vehicle then."""
-        tracks, t_s, kept = result.tracks, result.t_s, {}
-        for track_id, (x_m, y_m) in zip(tracks.track_id.tolist(), tracks.xy_m.tolist(), strict=True):
-            trail = kept[track_id] = self._trails.get(track_id, array("d"))
-            if math.isfinite(x_m + y_m):
-                trail.extend((t_s, x_m, y_m))
-            while trail and t_s - trail[0] > _TRAIL_S:
-                del trail[:3]
-        self._trails = kept
-        return [np.array(trail).reshape(-1, 3)[:, 1:] for trail in kept.values()]
-
     # -- words ------------------------------------------------------------------------------------------------
 
     def _status(self, picture: np.ndarray, result: FrameResult) -> None:
@@ -163,29 +152,17 @@ class Painter:
         put_text(picture, text, (left, top + pad + round(size_px * 0.86)), size_px, WHITE, weight=700)
 
 
-def boundaries_px(boundaries: Sequence[LaneBoundary], camera: Camera) -> list[np.ndarray]:
-    """(K, 2) pixels along each boundary, nearest first, from the picture's bottom edge to its last evidence."""
+def boundaries_px(boundaries: Sequence[LaneBoundary], camera: Camera, steps: int = _LANE_STEPS) -> list[np.ndarray]:
+    """(K, 2) pixels at up to so many steps along each boundary, nearest first, from the picture's bottom edge to its
+    last evidence."""
     if not boundaries:
         return []
-    far_m = np.array([max(b.x_range_m[1], _NEAREST_ROW_M + 1.0) for b in boundaries])
-    x_m = np.geomspace(_NEAREST_ROW_M, far_m, _LANE_STEPS, axis=1)
+    longest = np.array([[max(b.x_range_m[1], _NEAREST_ROW_M + 1.0) / _NEAREST_ROW_M] for b in boundaries])
+    x_m = _NEAREST_ROW_M * longest ** np.linspace(0.0, 1.0, steps)
     px, valid = camera.px_from_ground(np.stack([x_m, lateral_m(boundaries, x_m)], axis=-1))
     margin_px = 2 * camera.width_px  # far outside the picture fixed-point drawing would overflow
     valid &= (np.abs(px) < margin_px).all(-1)
     return [line[keep] for line, keep in zip(px, valid, strict=True)]
-
-
-def fill_polygon(picture: np.ndarray, points_px: np.ndarray, colour: str, strength: float) -> None:
-    """Blend a filled polygon (K, 2) over the picture in place; only its own rows are touched."""
-    top = int(np.clip(points_px[:, 1].min(), 0, picture.shape[0]))
-    bottom = int(np.clip(points_px[:, 1].max() + 1, 0, picture.shape[0]))
-    left = int(np.clip(points_px[:, 0].min(), 0, picture.shape[1]))
-    right = int(np.clip(points_px[:, 0].max() + 1, 0, picture.shape[1]))
-    region = picture[top:bottom, left:right]
-    if region.size:
-        overlay = region.copy()
-        cv2.fillPoly(overlay, [np.rint(points_px - (left, top)).astype(np.int32)], bgr(colour))
-        cv2.addWeighted(overlay, strength, region, 1.0 - strength, 0.0, dst=region)
 
 
 def label(tracks: Tracks, row: int) -> str:

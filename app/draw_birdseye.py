@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections import deque
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -28,7 +30,10 @@ _SUBPIXEL_BITS = 4
 _GROUND_CONTRAST, _GROUND_LIGHT = 0.45, 18.0  # the picture steps back behind what is drawn on it
 _GROUND_SHRINK = 2  # it is warped at half the size, a quarter of the time: most of it is farther than it is sharp
 _RING = (86, 80, 76)
-_LANE_POINTS = 24
+_ALONG = np.linspace(0.0, 1.0, 22)  # eleven dashes; every third is enough for the bend of a line
+_TRAIL_S = 2.0
+_TRAIL_STEP = 2 << _SUBPIXEL_BITS  # two pixels: points nearer together do not show
+_NOWHERE_M = -1e3
 _CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 24)), np.sin(np.linspace(0, 2 * np.pi, 24))])
 
 
@@ -40,6 +45,11 @@ class BirdsEyePanel:
         self.size_px = (round(2 * _HALF_WIDTH_M * self.scale_px_per_m), height_px)
         self._view: BirdsEyeView | None = None
         self._view_pose: tuple[float, ...] = ()
+        self._trails: dict[int, _Trail] = {}
+        # fixed-point pixels of vehicle metres: x ahead is up, y to the left is left
+        fine = self.scale_px_per_m * (1 << _SUBPIXEL_BITS)
+        self._fine_per_m = np.array([[0.0, -fine], [-fine, 0.0]])
+        self._fine_origin = self.px_from_vehicle(np.zeros(2)) * (1 << _SUBPIXEL_BITS)
 
     def draw(
         self,
@@ -47,18 +57,13 @@ class BirdsEyePanel:
         bgr_image: np.ndarray,
         result: FrameResult,
         camera: Camera,
-        trails: list[np.ndarray],
         alert: np.ndarray,
     ) -> None:
-        """Fill the (h, w, 3) ``panel``, in place.
-
-        Args:
-            trails: (K, 2) vehicle metres of this frame, one a track; ``alert``: (N,) bool.
-        """
+        """Fill the (h, w, 3) ``panel``, in place; ``alert``: (N,) bool, tracks that are warned of."""
         self._ground(panel, bgr_image, camera)
         cv2.max(panel, self._rings, dst=panel)
         self._boundaries(panel, result.lanes)
-        self._trails(panel, result.tracks, trails)
+        self._follow(panel, result.tracks, result.t_s)
         self._objects(panel, result, alert)
         self._own_car(panel)
 
@@ -99,50 +104,45 @@ class BirdsEyePanel:
         return rings
 
     def _boundaries(self, panel: np.ndarray, lanes: Lanes) -> None:
-        near_m = [max(b.x_range_m[0], -_BEHIND_M) for b in lanes.believed]
-        far_m = [min(b.x_range_m[1], _REACH_M) for b in lanes.believed]
-        shown = [b for b, near, far in zip(lanes.believed, near_m, far_m, strict=True) if near < far]
+        shown = [b for b in lanes.believed if b.x_range_m[0] < _REACH_M and b.x_range_m[1] > -_BEHIND_M]
         if not shown:
             return
-        x_m = np.linspace(near_m, far_m, _LANE_POINTS, axis=1)[np.less(near_m, far_m)]
+        near_m, far_m = np.array([b.x_range_m for b in shown]).clip(-_BEHIND_M, _REACH_M).T[..., None]
+        x_m = near_m + (far_m - near_m) * _ALONG
         lines = self._fixed(np.stack([x_m, lateral_m(shown, x_m)], axis=-1))
         for boundary, points in zip(shown, lines, strict=True):
-            pieces = list(points.reshape(-1, 2, 2)) if boundary.kind == "dashed" else [points]
+            pieces = list(points.reshape(-1, 2, 2)) if boundary.kind == "dashed" else [points[::3].copy()]
             ego = boundary is lanes.left or boundary is lanes.right
             self._polylines(panel, pieces, EGO_LANE if ego else OTHER_LANE, 2)
 
-    def _trails(self, panel: np.ndarray, tracks: Tracks, trails: list[np.ndarray]) -> None:
-        rows = [row for row in np.flatnonzero(ON_ROAD[tracks.class_id]).tolist() if len(trails[row]) > 1]
-        if not rows:
-            return
-        points = self._fixed(np.concatenate([trails[row] for row in rows]))
-        lines = np.split(points, np.cumsum([len(trails[row]) for row in rows])[:-1])
-        self._coloured(panel, lines, [CLASS_COLOURS[tracks.class_id[row]] for row in rows])
+    def _follow(self, panel: np.ndarray, tracks: Tracks, t_s: float) -> None:
+        """Draws where objects were in the last seconds, as seen from the vehicle then."""
+        kept, lines, colours = {}, [], []
+        places = self._fixed(np.nan_to_num(tracks.xy_m, nan=_NOWHERE_M)).tolist()
+        known = (np.isfinite(tracks.xy_m).all(axis=1) & ON_ROAD[tracks.class_id]).tolist()
+        for row, track_id in enumerate(tracks.track_id.tolist()):
+            trail = kept[track_id] = self._trails.get(track_id) or _Trail()
+            line = trail.go_on(t_s, places[row] if known[row] else ())
+            if len(line) > 1:
+                lines.append(line)
+                colours.append(CLASS_COLOURS[tracks.class_id[row]])
+        self._trails = kept
+        self._coloured(panel, lines, colours)
 
     def _objects(self, panel: np.ndarray, result: FrameResult, alert: np.ndarray) -> None:
         tracks = result.tracks
         shown = np.isfinite(tracks.xy_m).all(1) & (tracks.xy_m[:, 0] < _REACH_M + 5) & ON_ROAD[tracks.class_id]
-        tracks, alert = tracks[shown], alert[shown]
-        if not len(tracks):
+        rows = np.flatnonzero(shown)
+        if not len(rows):
             return
-        colours = [ALERT if hot else CLASS_COLOURS[c] for hot, c in zip(alert, tracks.class_id, strict=True)]
-        paths = self._fixed(np.stack([tracks.xy_m, predictions(tracks, result.ego.speed_mps)], axis=1))
-        self._coloured(panel, [*self._ellipses(tracks), *paths], colours * 2)
-        for outline, colour in zip(self._fixed(footprints(tracks)), colours, strict=True):
-            cv2.fillPoly(panel, [outline], bgr(colour), cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def _ellipses(self, tracks: Tracks) -> np.ndarray:
-        """(N, K, 2) fixed-point outlines at two sigma of each position; a mere point where that is under 1.5 pixels
-        or far out of the panel."""
-        xx, xy, yy = (np.nan_to_num(tracks.cov[:, i, j]) for i, j in ((0, 0), (0, 1), (1, 1)))
-        longest = np.sqrt((xx + yy) / 2 + np.hypot((xx - yy) / 2, xy))
-        drawn = (longest > 0.75 / self.scale_px_per_m) & (longest < _REACH_M)
-        # the lower triangle of Cholesky takes the unit circle to one sigma
-        a = np.sqrt(np.maximum(xx, 1e-12))
-        b = xy / a
-        c = np.sqrt(np.maximum(yy - b * b, 0.0))
-        offset = np.stack([a[:, None] * _CIRCLE[0], b[:, None] * _CIRCLE[0] + c[:, None] * _CIRCLE[1]], axis=-1)
-        return self._fixed(tracks.xy_m[:, None] + 2.0 * np.where(drawn[:, None, None], offset, 0.0))
+        colours = [ALERT if alert[row] else CLASS_COLOURS[tracks.class_id[row]] for row in rows.tolist()]
+        paths = np.stack([tracks.xy_m, predictions(tracks, result.ego.speed_mps)], axis=1)
+        spread = ellipses(tracks.xy_m, tracks.cov, self.scale_px_per_m)
+        outlines = self._fixed(np.concatenate([spread, paths, footprints(tracks)], axis=1)[rows])
+        around, ahead = spread.shape[1], spread.shape[1] + 2
+        self._coloured(panel, [*outlines[:, :around], *outlines[:, around:ahead]], colours * 2)
+        for outline, colour in zip(outlines[:, ahead:], colours, strict=True):
+            cv2.fillConvexPoly(panel, outline, bgr(colour), cv2.LINE_AA, _SUBPIXEL_BITS)
 
     def _own_car(self, panel: np.ndarray) -> None:
         length_m, width_m = _OWN_CAR_M
@@ -162,8 +162,42 @@ class BirdsEyePanel:
 
     def _fixed(self, xy_m: np.ndarray) -> np.ndarray:
         """Fixed-point panel pixels (int32), as OpenCV's drawing wants them for places between pixels."""
-        px = self.px_from_vehicle(xy_m) * (1 << _SUBPIXEL_BITS)
-        return np.rint(np.clip(px, -(1 << 20), 1 << 20)).astype(np.int32)
+        return np.rint(xy_m @ self._fine_per_m + self._fine_origin).clip(-(1 << 20), 1 << 20).astype(np.int32)
+
+
+class _Trail:
+    """Panel pixels of an object in the last seconds; each is as it was when it was drawn first."""
+
+    def __init__(self) -> None:
+        self._t_s: deque[float] = deque()
+        self._px = array("i")  # x, y of each point, one after the other
+
+    def go_on(self, t_s: float, place: Sequence[int]) -> np.ndarray:
+        """(K, 2) int32 points with this one, if there is one, and without those that are too old."""
+        if place:
+            if len(self._t_s) > 1 and abs(place[0] - self._px[-4]) + abs(place[1] - self._px[-3]) < _TRAIL_STEP:
+                self._t_s.pop()
+                del self._px[-2:]
+            self._t_s.append(t_s)
+            self._px.extend(place)
+        while self._t_s and t_s - self._t_s[0] > _TRAIL_S:
+            self._t_s.popleft()
+            del self._px[:2]
+        return np.array(self._px, np.int32).reshape(-1, 2)
+
+
+def ellipses(xy_m: np.ndarray, cov: np.ndarray, scale_px_per_m: float) -> np.ndarray:
+    """(N, K, 2) outlines in vehicle metres at two sigma of positions (N, 2) with covariances (N, 4, 4); mere points
+    where that is under 1.5 pixels or far out of the panel."""
+    xx, xy, yy = np.nan_to_num(cov[:, [0, 0, 1], [0, 1, 1]]).T
+    longest = np.sqrt((xx + yy) / 2 + np.hypot((xx - yy) / 2, xy))
+    drawn = (longest > 0.75 / scale_px_per_m) & (longest < _REACH_M)
+    # the lower triangle of Cholesky takes the unit circle to one sigma
+    a = np.sqrt(np.maximum(xx, 1e-12))
+    b = xy / a
+    c = np.sqrt(np.maximum(yy - b * b, 0.0))
+    sigma = np.array([[a, b], [np.zeros_like(a), c]]).transpose(2, 0, 1) * drawn[:, None, None]
+    return xy_m[:, None] + 2.0 * _CIRCLE.T @ sigma
 
 
 def lateral_m(boundaries: Sequence[LaneBoundary], x_m: np.ndarray) -> np.ndarray:

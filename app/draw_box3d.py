@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
-from app.palette import bgr
-from geometry.box3d import EDGES, corners
+from app.palette import CLASS_COLOURS, bgr, tint_all
+from geometry.box3d import corners
 from geometry.camera import Camera
-from geometry.ground import BOTTOM, box_slopes
-from perception.types import VEHICLES
+from perception.types import CLASSES, VEHICLES
 from tracking.bodies import bodies
 from tracking.types import Tracks
 
-_FRONT = (0, 1, 5, 4)  # corners of the front face in turn
+_FRONT = [0, 1, 5, 4]  # corners of the front face in turn
+_STROKES = ([0, 1, 2, 3, 0, 4, 5, 6, 7, 4], [1, 5], [2, 6], [3, 7])  # the twelve edges in the fewest strokes
+_FRONT_SHARE = 0.25
+_SOLID = np.isin(np.arange(len(CLASSES)), list(VEHICLES))
+_LEAST_AHEAD = 1e-3  # of a unit ray: what points less ahead meets no road in front
 _SUBPIXEL_BITS = 4
 _LEAST_HEIGHT_PX = 18.0  # of the outline: what is smaller has no visible shape
 _FARTHEST_PX = 4.0  # picture widths from its edge at which fixed-point drawing would overflow
 
 
 def draw_boxes3d(
-    picture: np.ndarray, tracks: Tracks, camera: Camera, colours: Sequence[str], thickness_px: int = 1
+    picture: np.ndarray, tracks: Tracks, camera: Camera, seen: np.ndarray | None = None, thickness_px: int = 1
 ) -> None:
-    """Draws the bodies of vehicles (H, W, 3) in place, farthest first; those that reach behind the lens are left out.
+    """Draws the bodies of vehicles (H, W, 3) in place; those that reach behind the lens are left out.
+
+    Fronts are filled farthest first, then the edges of all are drawn, those of one colour at once.
 
     Args:
-        colours: one per track.
+        seen: (N,) bool, tracks to draw; all by default.
     """
-    rows = np.flatnonzero(np.isin(tracks.class_id, list(VEHICLES)) & np.isfinite(tracks.xy_m).all(axis=1))
+    drawn = _SOLID[tracks.class_id] & np.isfinite(tracks.xy_m).all(axis=1)
+    rows = np.flatnonzero(drawn if seen is None else drawn & seen)
     if not len(rows):
         return
-    px, seen = camera.project(corners(standing_bodies(tracks[rows], camera)))
-    tall = np.ptp(np.nan_to_num(px[..., 1]), axis=1) >= _LEAST_HEIGHT_PX
-    near = (np.abs(np.nan_to_num(px)) < _FARTHEST_PX * picture.shape[1]).all(axis=(1, 2))
-    for index in np.argsort(-tracks.xy_m[rows, 0]):
-        if not (seen[index].all() and tall[index] and near[index]):
-            continue
-        points = np.rint(px[index] * 2**_SUBPIXEL_BITS).astype(np.int32)
-        colour = bgr(colours[int(rows[index])])
-        _fill_front(picture, px[index, list(_FRONT)], colour)
-        lines = [points[list(edge)] for edge in EDGES]
-        cv2.polylines(picture, lines, False, colour, thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+    rows = rows[np.argsort(-tracks.xy_m[rows, 0])]
+    px, projected = camera.project(corners(standing_bodies(tracks, camera)[rows]))
+    px = np.where(projected.all(axis=1)[:, None, None], px, np.inf)
+    near = (np.abs(px) < _FARTHEST_PX * picture.shape[1]).all(axis=(1, 2))
+    near[near] = np.ptp(px[near, :, 1], axis=1) >= _LEAST_HEIGHT_PX
+    points = np.rint(px[near] * 2**_SUBPIXEL_BITS).astype(np.int32)
+    colours = [CLASS_COLOURS[index] for index in tracks.class_id[rows[near]].tolist()]
+    tint_all(picture, points[:, _FRONT] >> _SUBPIXEL_BITS, colours, _FRONT_SHARE)
+    strokes: dict[str, list[np.ndarray]] = {}
+    for solid, colour in zip(points, colours, strict=True):
+        strokes.setdefault(colour, []).extend([solid[stroke] for stroke in _STROKES])
+    for colour, lines in strokes.items():
+        cv2.polylines(picture, lines, False, bgr(colour), thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def standing_bodies(tracks: Tracks, camera: Camera) -> np.ndarray:
@@ -51,19 +57,8 @@ def standing_bodies(tracks: Tracks, camera: Camera) -> np.ndarray:
     The filter knows a road of its own under each object; records hold the distance alone, so the height of the road
     there is where the ray through the box's lower edge is at that distance.
     """
-    space = bodies(tracks)
-    edge = box_slopes(camera, tracks.xyxy_px)
-    space[:, 5] = np.where(edge.seen[:, BOTTOM], camera.height_m + edge.slope[:, BOTTOM] * tracks.xy_m[:, 0], 0.0)
+    space, box = bodies(tracks), tracks.xyxy_px
+    ray, defined = camera.ray(np.stack(((box[:, 0] + box[:, 2]) / 2, box[:, 3]), axis=-1))
+    slope = ray[:, 2] / np.where(defined, np.maximum(ray[:, 0], _LEAST_AHEAD), np.inf)
+    space[:, 5] = np.where(defined & (ray[:, 0] > _LEAST_AHEAD), camera.height_m + slope * tracks.xy_m[:, 0], 0.0)
     return space
-
-
-def _fill_front(picture: np.ndarray, quad_px: np.ndarray, colour: tuple[int, int, int]) -> None:
-    """Blends a quadrangle (4, 2) lightly; only its own pixels are touched."""
-    low = np.clip(np.floor(quad_px.min(axis=0)), 0, None).astype(int)
-    high = np.minimum(np.ceil(quad_px.max(axis=0)).astype(int) + 1, (picture.shape[1], picture.shape[0]))
-    if (high <= low).any():
-        return
-    region = picture[low[1] : high[1], low[0] : high[0]]
-    over = region.copy()
-    cv2.fillConvexPoly(over, np.rint(quad_px - low).astype(np.int32), colour)
-    cv2.addWeighted(over, 0.25, region, 0.75, 0.0, dst=region)

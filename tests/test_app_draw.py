@@ -1,11 +1,12 @@
 """Pictures: what is drawn is where the numbers say, the input stays untouched, every size works."""
 
+import cv2
 import numpy as np
 import pytest
 
 from app.draw import Painter, boundaries_px, label, status_lines
-from app.draw_birdseye import BirdsEyePanel, footprints, predictions
-from app.palette import ALERT, CLASS_COLOURS, bgr, shade, text_width
+from app.draw_birdseye import BirdsEyePanel, _Trail, ellipses, footprints, predictions
+from app.palette import ALERT, CLASS_COLOURS, bgr, shade, text_width, tint_between
 from app.types import CameraPose, Event, EventKind, FrameResult
 from geometry.camera import Camera
 from geometry.types import GroundPoints
@@ -89,7 +90,7 @@ def test_an_object_is_painted_at_its_place_in_the_panel() -> None:
     panel = BirdsEyePanel(640)
     one = tracks(1, xy_m=np.array([[30.0, 4.0]]))
     image = np.empty((*panel.size_px[::-1], 3), np.uint8)
-    panel.draw(image, np.zeros((360, 640, 3), np.uint8), result(one), camera(), [np.empty((0, 2))], np.zeros(1, bool))
+    panel.draw(image, np.zeros((360, 640, 3), np.uint8), result(one), camera(), np.zeros(1, bool))
     middle = np.rint(panel.px_from_vehicle(np.array([30.0 + 2.1, 4.0]))).astype(int)
     assert has_colour(image[middle[1] : middle[1] + 1, middle[0] : middle[0] + 1], CLASS_COLOURS[0]).all()
 
@@ -142,8 +143,41 @@ def test_a_picture_is_the_callers_until_he_lets_go_of_it() -> None:
 
 
 def test_a_flat_ellipse_has_its_axes() -> None:
-    panel = BirdsEyePanel(640)
+    cov = np.zeros((2, 4, 4))
+    cov[:, :2, :2] = [[[9.0, 0.0], [0.0, 1.0]], [[1e-4, 0.0], [0.0, 1e-4]]]
+    wide, point = ellipses(np.array([[20.0, 3.0], [5.0, 1.0]]), cov, 10.0)
+    np.testing.assert_allclose(np.ptp(wide, axis=0), [12.0, 4.0], rtol=0.02)
+    np.testing.assert_allclose((wide.min(axis=0) + wide.max(axis=0)) / 2, [20.0, 3.0], atol=0.1)
+    np.testing.assert_allclose(point, np.tile([5.0, 1.0], (len(point), 1)))
+
+
+def test_an_ellipse_leans_as_its_covariance_does() -> None:
     cov = np.zeros((1, 4, 4))
-    cov[0, :2, :2] = [[9.0, 0.0], [0.0, 1.0]]
-    outline = panel._ellipses(tracks(1, cov=cov))[0] / 16
-    np.testing.assert_allclose(np.ptp(outline, axis=0) / panel.scale_px_per_m, [4.0, 12.0], rtol=0.02)
+    cov[0, :2, :2] = truth = np.array([[4.0, 1.5], [1.5, 2.0]])
+    (outline,) = ellipses(np.zeros((1, 2)), cov, 10.0)
+    np.testing.assert_allclose(np.einsum("ki,ij,kj->k", outline, np.linalg.inv(truth), outline), 4.0)
+
+
+def test_the_area_between_two_lines_is_tinted_once_in_all_its_bands() -> None:
+    image = np.full((200, 300, 3), 100, np.uint8)
+    left, right = np.array([[20.0, 195.0], [60.0, 120.0], [140.0, 40.0]]), np.array([[280.0, 195.0], [160.0, 40.0]])
+    tint_between(image, left, right, "#FFFFFF", 0.5)
+    expected = np.zeros((200, 300), np.uint8)
+    cv2.fillPoly(expected, [np.concatenate([left, right[::-1]]).astype(np.int32)], 1)
+    tinted, square = image[..., 0] == 178, np.ones((3, 3), np.uint8)
+    assert (tinted | (image[..., 0] == 100)).all()
+    assert tinted[cv2.erode(expected, square) > 0].all() and not tinted[cv2.dilate(expected, square) == 0].any()
+    outside = np.full((20, 20, 3), 7, np.uint8)
+    tint_between(outside, left + 500, right + 500, "#FFFFFF", 0.5)
+    assert (outside == 7).all()
+
+
+def test_a_trail_leads_to_where_the_object_is_and_is_forgotten_after_its_time() -> None:
+    trail = _Trail()
+    lines = [trail.go_on(0.1 * k, (k, 160 * k)) for k in range(40)]
+    assert lines[-1][-1].tolist() == [39, 160 * 39] and lines[-1][0].tolist() == [19, 160 * 19]
+    still = _Trail()
+    for k in range(10):
+        last = still.go_on(0.1 * k, (k, 0))
+    assert last.tolist() == [[0, 0], [9, 0]]
+    assert len(still.go_on(9.0, ())) == 0

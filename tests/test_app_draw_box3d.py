@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from app.draw_box3d import draw_boxes3d, standing_bodies
-from app.palette import SKY
 from geometry.box3d import outline_px
 from geometry.camera import Camera
 from perception.types import CLASS_ID
@@ -54,7 +53,7 @@ def test_bodies_stand_where_the_box_ends(z_m: float) -> None:
 def test_edges_lie_inside_the_outline_and_the_front_is_tinted() -> None:
     tracks, _ = one_track(12.0, 0.0)
     picture = np.zeros((375, 1242, 3), np.uint8)
-    draw_boxes3d(picture, tracks, CAMERA, [SKY])
+    draw_boxes3d(picture, tracks, CAMERA)
     y, x = np.nonzero(picture.any(axis=2))
     x1, y1, x2, y2 = tracks.xyxy_px[0]
     assert len(y) > 500
@@ -65,5 +64,5 @@ def test_edges_lie_inside_the_outline_and_the_front_is_tinted() -> None:
 def test_what_has_no_shape_to_show_is_left_out(x_m: float, name: str) -> None:
     tracks, _ = one_track(x_m, 0.0, name)
     picture = np.zeros((375, 1242, 3), np.uint8)
-    draw_boxes3d(picture, tracks, CAMERA, [SKY])
+    draw_boxes3d(picture, tracks, CAMERA)
     assert not picture.any()

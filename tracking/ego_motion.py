@@ -224,7 +224,7 @@ class EgoMotionEstimator:
         cos, sin = math.cos(-yaw_rate * dt_s), math.sin(-yaw_rate * dt_s)
         there, shown = camera.px_from_ground((xy - [speed * dt_s, 0.0]) @ np.array([[cos, sin], [-sin, cos]]))
         shown &= camera.in_image(there)
-        expected = px + np.float32([math.tan(yaw_rate * dt_s) * camera.fx_px, 0.0])
+        expected = px + np.array([math.tan(yaw_rate * dt_s) * camera.fx_px, 0.0], np.float32)
         expected[near[shown]] = there[shown]
         return expected
 
