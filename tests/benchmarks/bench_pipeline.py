@@ -1,6 +1,6 @@
 """The overlapped runner against the detector alone, clips side by side, and memory of a long run.
 
-    python tests/benchmarks/bench_pipeline.py overlap CLIP [--frames 100] [--threads 1] [--preset superfast]
+    python tests/benchmarks/bench_pipeline.py overlap CLIP [--frames 100] [--threads 1] [--preset ultrafast]
     python tests/benchmarks/bench_pipeline.py jobs CLIP [--clips 8] [--frames 100]
     python tests/benchmarks/bench_pipeline.py memory CLIP [--frames 20000] [--height 96]
     python tests/benchmarks/bench_pipeline.py microbatch [--threads 1]
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--height", type=int, default=96, help="of the pictures of memory")
-    parser.add_argument("--preset", default="superfast", help="of x264")
+    parser.add_argument("--preset", default="ultrafast", help="of x264")
     given = parser.parse_args()
     figures: dict[str, float | str]
     if given.what == "overlap":
