@@ -14,7 +14,7 @@ from geometry.camera import Camera
 from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
 from perception.types import CLASS_ID
-from tracking.box_model import SHARED, STATES, YAWS_RAD, Step, edges, move, sides
+from tracking.box_model import LOG_H, SHARED, STATES, YAWS_RAD, Step, edges, move, sides
 from tracking.motion import MetricFilter, MetricState, MotionConfig, time_to_collision
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
 from tracking.size import apply_priors, wide_prior
@@ -205,8 +205,6 @@ def test_mixture_in_place_of_the_wide_prior_equals_importance_sampling() -> None
     priors = size_priors(np.array([CAR]))
     wide = wide_prior(priors)
     mean, sigma = wide.mean[0] + [0.12, 0.05, 0.02], np.array([0.08, 0.05, 0.1])
-    rows = RowsGiven(mean[None], np.diag(sigma**2)[None], np.zeros((1, 3, 1)))
-    joined = apply_priors(Shared(np.zeros(1), np.eye(1)), rows, priors, 0)
     draw = mean + sigma * rng.standard_normal((400_000, 3))
 
     def log_density(centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -215,12 +213,16 @@ def test_mixture_in_place_of_the_wide_prior_equals_importance_sampling() -> None
     kinds = [np.log(priors.share[0, k]) + log_density(priors.log_hwl[0, k], priors.spread[0, k]) for k in range(2)]
     weight = np.exp(np.logaddexp(*kinds) - log_density(wide.mean[0], wide.sigma[0]))
     weight /= weight.sum()
-    np.testing.assert_allclose(joined.mean[0], weight @ draw, atol=2e-3)
+    van = float(weight @ np.exp(kinds[1] - np.logaddexp(*kinds)))
+    whole_mean, whole_cov = np.zeros((1, STATES)), 0.1 * np.eye(STATES)[None]
+    sizes = slice(LOG_H, LOG_H + 3)
+    whole_mean[0, sizes], whole_cov[0, sizes, sizes] = mean, np.diag(sigma**2)
+    rows, shared = RowsGiven(whole_mean, whole_cov, np.zeros((1, STATES, 1))), Shared(np.zeros(1), np.eye(1))
+    joined = apply_priors(shared, rows, priors, np.array([[1.0 - van, van]]), wide.mean)
+    np.testing.assert_allclose(joined.mean[0, sizes], weight @ draw, atol=2e-3)
     np.testing.assert_allclose(
-        np.sqrt(np.diag(joined.cov[0])), np.sqrt(weight @ (draw - weight @ draw) ** 2), rtol=0.03
+        np.sqrt(np.diag(joined.cov[0])[sizes]), np.sqrt(weight @ (draw - weight @ draw) ** 2), rtol=0.03
     )
-    share = np.exp(kinds[1] - np.logaddexp(*kinds))
-    assert joined.kind_share[0, 1] == pytest.approx(weight @ share, abs=0.01)
 
 
 # -- worlds -----------------------------------------------------------------------------------------------------------
@@ -300,7 +302,7 @@ def test_many_objects_tell_the_pitch() -> None:
         metric.predict(0.1)
         metric.update(np.arange(6), unranged(6), boxes, person, CAMERA, 0.1 * index)
     state = metric.state()
-    assert metric.pitch_rad == pytest.approx(math.radians(0.5), abs=math.radians(0.15))
+    assert metric.pitch_rad == pytest.approx(math.radians(0.5), abs=math.radians(0.16))
     np.testing.assert_allclose(state.xy_m[:, 0], x_m, rtol=0.04)
     flat = tilted.height_m / np.tan(np.arctan(1.65 / x_m) - math.radians(0.5))
     assert abs(flat[-1] / x_m[-1] - 1) > 0.2  # what the road alone would say of the farthest
@@ -340,17 +342,21 @@ def test_ranges_of_another_sensor_win_over_the_box() -> None:
 
 
 def test_covariance_is_honest() -> None:
-    """Sixteen worlds drawn from the filter's own assumptions: two-sided coverage of one sigma is near 68 %."""
+    """48 worlds drawn from the filter's own assumptions (sizes, edges, slope of the road under the car): one sigma
+    covers near 68 %."""
     rng = np.random.default_rng(7)
     within, config = [], MotionConfig.exact()
-    for _ in range(16):
-        size = np.exp(np.log([1.5, 1.63, 3.9]) + np.array([0.056, 0.065, 0.13]) * rng.standard_normal(3))
+    slope = math.sqrt(config.mount_pitch_rad**2 + config.road_pitch_rad**2 + config.own_road_rad**2)
+    for _ in range(48):
+        size = np.exp(np.log([1.49, 1.63, 3.9]) + np.array([0.08, 0.07, 0.15]) * rng.standard_normal(3))
         start, closing = rng.uniform(25, 50), rng.uniform(0.0, 0.6)
+        tilted = CAMERA.mounted(pitch_rad=slope * rng.standard_normal())
         metric = MetricFilter(config)
         for index in range(20):
             x = start - closing * index
-            box, _ = outline_px(CAMERA, np.array([[*size, x + size[2] / 2, 0.0, 0.0, 0.0]]))
-            box = box + (1.0 + 0.012 * (box[:, 3:] - box[:, 1:2])) * rng.standard_normal((1, 4))
+            box, _ = outline_px(tilted, np.array([[*size, x + size[2] / 2, 0.0, 0.0, 0.0]]))
+            edge_px = np.hypot(config.noise.edge_px, config.noise.edge_share * (box[:, 3:] - box[:, 1:2]))
+            box = box + edge_px * rng.standard_normal((1, 4))
             metric.predict(0.1 if index else 0.0)
             if index:
                 metric.update(np.array([0]), unranged(1), box, np.array([CAR]), CAMERA, 0.0)
@@ -358,7 +364,7 @@ def test_covariance_is_honest() -> None:
                 metric.birth(unranged(1), box, np.array([CAR]), CAMERA, 0.0)
         state = metric.state()
         within.append(abs(state.xy_m[0, 0] - x) <= math.sqrt(state.cov[0, 0, 0]))
-    assert np.mean(within) >= 0.55
+    assert 0.55 <= np.mean(within) <= 0.85
 
 
 # -- time to collision ------------------------------------------------------------------------------------------------
@@ -437,3 +443,76 @@ def test_any_boxes_leave_numbers_or_nan_and_covariances_positive(seed: int, dt_s
     correlation = state.cov[known] / scale[:, :, None] / scale[:, None]
     assert (np.linalg.eigvalsh(correlation) > -1e-6).all()
     assert (state.ttc_low_s[known] <= state.ttc_high_s[known]).all()
+
+
+# -- body kinds -------------------------------------------------------------------------------------------------------
+
+
+def kinds_after(hwl: tuple[float, float, float], near_m: np.ndarray) -> tuple[float, MetricState]:
+    """Probability of a van, and the state, of a body among four cars on a plane road, all called car."""
+    metric = MetricFilter(MotionConfig.outlines())
+    others = np.array(
+        [[1.49, 1.63, 3.9, x, y, 0.0, 0.0] for x, y in [(14.0, -4.0), (22.0, 4.0), (31.0, -4.0), (40.0, 4.0)]]
+    )
+    car = np.full(5, CAR)
+    for index, x in enumerate(near_m):
+        solid = np.vstack([[*hwl, x + hwl[2] / 2, 0.0, 0.0, 0.0], others])
+        boxes, _ = outline_px(CAMERA, solid)
+        metric.predict(0.1 if index else 0.0)
+        if index:
+            metric.update(np.arange(5), unranged(5), boxes, car, CAMERA, 0.1 * index)
+        else:
+            metric.birth(unranged(5), boxes, car, CAMERA, 0.0)
+    state = metric.state()
+    joined = metric._joined()
+    assert joined is not None
+    return float(joined.kind_share[0, 1]), state
+
+
+def test_a_van_called_car_is_told_by_the_road_it_stands_on() -> None:
+    """Met at 50 m, where its box is that of a car a third nearer; at 15 m it is known for what it is."""
+    near = np.linspace(50.0, 15.0, 60)
+    van, state = kinds_after((2.4, 1.9, 5.0), near)
+    assert van > 0.95
+    assert state.xy_m[0, 0] == pytest.approx(near[-1], rel=0.06)
+    car, state = kinds_after((1.5, 1.65, 4.0), near)
+    assert car < 0.05
+    assert state.xy_m[0, 0] == pytest.approx(near[-1], rel=0.04)
+
+
+def test_heights_on_a_grid_equal_a_kalman_filter_at_every_height_and_scale() -> None:
+    """The compiled loop against the plain formulas, a gap in between; where the angle tells the height there is no
+    departure at that height."""
+    from tracking.motion_kernels import kind_shares, weigh_heights
+
+    rng = np.random.default_rng(6)
+    rows, log_h, scales = np.array([2, 0]), np.sort(rng.uniform(0.3, 1.2, (3, 7)), axis=1), np.array([0.1, 1.0, 20.0])
+    mean, log_like, var = np.zeros((3, 7, 3)), np.zeros((3, 7, 3)), np.full((3, 3), -1.0)
+    m, ll, v = mean.copy(), log_like.copy(), var.copy()
+    camera_m, pitch_var, persist_s, forget_s = 1.65, 1e-5, 10.0, 20.0
+    for since_s in (0.0, 0.1, 0.7):
+        angle, depth = rng.uniform(0.05, 0.2, 2), np.full(2, 4.0)
+        boxes = np.column_stack([angle, -angle, depth, [1e-6, 2e-6], [1e-4, 2e-4], [since_s] * 2])
+        weigh_heights(
+            rows, boxes, np.array([camera_m, pitch_var, persist_s, forget_s]), scales, log_h, (mean, log_like), var
+        )
+        for i, row in enumerate(rows):
+            h = np.exp(log_h[row])
+            x = h / angle[i]
+            for _ in range(2):
+                x = h / np.maximum(angle[i] - np.maximum(camera_m - h, 0) * (1 / x - 1 / (x + 4.0)), 0.3 * angle[i])
+            stationary = boxes[i, 4] * scales + pitch_var
+            keep = math.exp(-since_s / persist_s)
+            prior = np.where(v[row] < 0, stationary, keep**2 * v[row] + (1 - keep**2) * stationary)
+            rest, whole = -angle[i] + camera_m / x[:, None] - keep * m[row], prior + boxes[i, 3]
+            m[row] = keep * m[row] + prior / whole * rest
+            v[row] = prior - prior**2 / whole
+            ll[row] = math.exp(-since_s / forget_s) * ll[row] - 0.5 * (rest**2 / whole + np.log(whole))
+    np.testing.assert_allclose(mean, m, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(var, v, rtol=1e-9)
+    np.testing.assert_allclose(log_like, ll, rtol=1e-9)
+    log_prior, shape, weight = rng.standard_normal((3, 7, 2)), rng.standard_normal((2, 2)), np.log([0.2, 0.5, 0.3])
+    whole = np.exp(ll[rows][..., None] + weight[:, None] + log_prior[rows][:, :, None] + shape[:, None, None])
+    expected = whole.sum(axis=(1, 2))
+    got = kind_shares(rows, log_like, weight, log_prior, shape)
+    np.testing.assert_allclose(got, expected / expected.sum(axis=1, keepdims=True), rtol=1e-9)

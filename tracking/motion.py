@@ -19,8 +19,10 @@ from geometry.camera import Camera
 from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, box_slopes, lateral_position
 from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
+from tracking.body_kind import BodyKinds
 from tracking.box_model import (
     BEARING,
+    LOG_CAMERA_HEIGHT,
     LOG_H,
     LOG_L,
     LOG_W,
@@ -87,6 +89,7 @@ class MetricFilter:
         self._known = np.empty(0, bool)
         self._seen = np.empty(0, bool)
         self._road = OwnRoad(config)
+        self._kinds = BodyKinds(config)
         self._answer: Joined | None = None
         spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
         self._shared = Shared(np.zeros(_UNKNOWNS), np.diag(np.concatenate([spread**2, np.ones(_MEMORY)])))
@@ -108,6 +111,7 @@ class MetricFilter:
         if dt_s <= 0:
             return
         self._learn_roads(dt_s)
+        self._kinds.predict(dt_s)
         config = self.config
         decay = np.exp(-dt_s / np.array([config.mount_s, config.road_pitch_s, config.mount_s]))
         spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
@@ -128,9 +132,20 @@ class MetricFilter:
             square = joined.mean[fresh, ROAD] ** 2 + joined.cov[fresh, ROAD, ROAD]
             known = np.flatnonzero(self._known)
             self._road.learn(known[fresh], self._rows, square, dt_s)
+            self._move_priors(known, joined.kind_share)
             self._begin_anew(known, joined.mean[:, LOG_H])
         self._seen[:] = False
         self._answer = None
+
+    def _move_priors(self, rows: np.ndarray, share: np.ndarray) -> None:
+        """The wide priors of the sizes to where the likely body kinds are: exact, for a Gaussian's prior can be
+        exchanged at any time."""
+        push = self._kinds.recentred(rows, share, size_priors(self._class_id[rows]))
+        sizes = slice(LOG_H, LOG_L + 1)
+        step = self._shared.cov @ np.einsum("rsm,rs->m", self._rows.gain[rows, sizes], push)
+        self._rows.mean[rows] += (self._rows.cov[rows][:, :, sizes] @ push[..., None])[..., 0]
+        self._rows.mean[:] += self._rows.gain @ step
+        self._shared = Shared(self._shared.mean + step, self._shared.cov)
 
     def _begin_anew(self, rows: np.ndarray, log_height: np.ndarray) -> None:
         """Forget all of the rows whose believed height no body of their class has: linearised at a wrong place, as by
@@ -144,7 +159,7 @@ class MetricFilter:
         self._known[wrong] = False
         wide = wide_prior(size_priors(self._class_id[wrong]))
         sizes = range(LOG_H, LOG_L + 1)
-        self._rows.mean[wrong, LOG_H : LOG_L + 1] = wide.mean
+        self._rows.mean[wrong, LOG_H : LOG_L + 1] = self._kinds.wide_mean(wrong)
         self._rows.cov[wrong, LOG_H : LOG_L + 1, :] = self._rows.cov[wrong, :, LOG_H : LOG_L + 1] = 0.0
         self._rows.cov[wrong[:, None], sizes, sizes] = wide.sigma**2
         self._rows.gain[wrong, LOG_H : LOG_L + 1] = 0.0
@@ -210,6 +225,7 @@ class MetricFilter:
         self._known = np.concatenate([self._known, np.zeros(count, bool)])
         self._seen = np.concatenate([self._seen, np.zeros(count, bool)])
         self._road.append(ids)
+        self._kinds.append(ids)
         self.update(np.arange(len(self) - count, len(self)), ranges, xyxy_px, ids, camera, t_s)
 
     def update(
@@ -275,6 +291,18 @@ class MetricFilter:
         self._log_yaw[rows] = log_yaw
         noise = measured.R * wide[:, None, None]
         self._take_in(rows, part, Measured(measured.residual, measured.H, measured.D, noise))
+        self._weigh_kinds(rows, seen, camera)
+
+    def _weigh_kinds(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
+        whole = seen.seen[:, TOP] & seen.seen[:, BOTTOM] & size_priors(self._class_id[rows]).grounded
+        if not whole.any():
+            return
+        rows, seen = rows[whole], BoxSlopes(seen.slope[whole], seen.sigma[whole], seen.seen[whole])
+        state, share = self._rows.mean[rows], np.exp(self._log_yaw[rows])
+        depth_m = np.exp(state[:, LOG_L]) * (share @ np.abs(np.cos(YAWS_RAD)))
+        depth_m += np.exp(state[:, LOG_W]) * (share @ np.abs(np.sin(YAWS_RAD)))
+        camera_m = camera.height_m * math.exp(self._shared.mean[LOG_CAMERA_HEIGHT])
+        self._kinds.weigh(rows, seen, state, self._shared, (camera_m, depth_m))
 
     def _measure_ranges(self, rows: np.ndarray, ranges: GroundPoints) -> None:
         """Take in distances to the nearest faces that another sensor measured."""
@@ -320,13 +348,13 @@ class MetricFilter:
         gone = ~np.asarray(mask, bool) & self._known
         if gone.any():
             before = self._shared.mean
-            part = RowsGiven(*(a[gone] for a in _parts(self._rows)))
-            self._shared = apply_priors(self._shared, part, size_priors(self._class_id[gone]), LOG_H).shared
+            self._shared = self._join(np.flatnonzero(gone)).shared
             self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
         self._rows = RowsGiven(*(a[mask] for a in _parts(self._rows)))
         for name in ("_log_yaw", "_known", "_seen", "_class_id"):
             setattr(self, name, getattr(self, name)[mask])
         self._road.keep(mask)
+        self._kinds.keep(mask)
         self._answer = None
 
     # -- answers ----------------------------------------------------------------------------------------------
@@ -335,9 +363,13 @@ class MetricFilter:
         """The known rows with the mixtures of body kinds in place; None where nothing is known."""
         known = self._known
         if self._answer is None and known.any():
-            part = RowsGiven(*(a[known] for a in _parts(self._rows)))
-            self._answer = apply_priors(self._shared, part, size_priors(self._class_id[known]), LOG_H)
+            self._answer = self._join(np.flatnonzero(known))
         return self._answer
+
+    def _join(self, at: np.ndarray) -> Joined:
+        part, priors = RowsGiven(*(a[at] for a in _parts(self._rows))), size_priors(self._class_id[at])
+        share = self._kinds.shares(at, part, self._shared, priors)
+        return apply_priors(self._shared, part, priors, share, self._kinds.wide_mean(at))
 
     def state(self) -> MetricState:
         """All rows as of now."""

@@ -33,6 +33,8 @@ class MotionConfig:
         measured_ranges: the ranges handed in are of another sensor (stereo, radar) and are measured too; else they
             are taken to come from the same boxes, and passed over.
         kerb_m: as own_road_m, of people and riders, who stand on kerbs.
+        kind_road_rad: slope of the road under one object as the choice between body kinds takes it: wider than
+            own_road_rad, for it must not see a van in every car on a kerb.
         road_freedom: degrees of freedom of the departures' tails (Student's t).
         rough_first, rough_limits, rough_rate: roughness of the road against a usual one: at first, least and most,
             and the speed of its adaptation (1/s).
@@ -60,6 +62,7 @@ class MotionConfig:
     aligned_rad: float = 0.06
     measured_ranges: bool = False
     kerb_m: float = 0.10
+    kind_road_rad: float = 0.010
     road_freedom: float = 5.0
     rough_first: float = 1.0
     rough_limits: tuple[float, float] = (0.22, 2.5)
@@ -73,10 +76,10 @@ class MotionConfig:
             overhang_m=0.0,
             mount_pitch_rad=0.004,
             camera_height_rel=0.02,
-            own_road_rad=0.0035,
+            own_road_rad=0.0045,
             own_road_m=0.03,
             own_road_s=1.5,
-            road_freedom=1.0,
+            road_freedom=3.0,
             turned_noise=66.0,
         )
 
@@ -94,6 +97,7 @@ class MotionConfig:
             own_road_m=0.005,
             own_road_s=5.0,
             kerb_m=0.005,
+            kind_road_rad=0.003,
             road_freedom=30.0,
             rough_limits=(0.2, 15.0),
         )

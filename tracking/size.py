@@ -1,10 +1,11 @@
 """What a track's size is: body kinds joined to what the filter has seen.
 
 A class is a mixture of body kinds, but one Gaussian filter cannot hold a mixture, and one filter per kind lets their
-weights drift on differences that have nothing to do with size. So the filter runs with one wide Gaussian prior a class,
+weights drift on differences that have nothing to do with size. So the filter runs with one wide Gaussian prior a row,
 and the mixture is put in its place whenever an answer is wanted: posterior times mixture over wide prior. For
-Gaussian kinds that quotient is a Gaussian "measurement" of the sizes per kind, and the kinds' weights are how well
-it agrees with what was seen. Nothing of it is fed back while a track lives, so no evidence is counted twice.
+Gaussian kinds that quotient is a Gaussian "measurement" of the sizes per kind; the kinds' weights come from
+``tracking.body_kind``. The wide prior moves to where the likely kinds are; a Gaussian's prior can be exchanged at
+any time, for it is one term of its information. Nothing else is fed back, so no evidence is counted twice.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geometry.size_priors import SizePriors
+from tracking.box_model import LOG_H
 from tracking.shared_filter import RowsGiven, Shared
 
 _WIDER = 1.3  # the wide prior against the whole mixture: what the road tells of a size must not be drawn to the middle
@@ -49,28 +51,24 @@ class Joined:
     shared: Shared
 
 
-def apply_priors(shared: Shared, rows: RowsGiven, priors: SizePriors, first: int) -> Joined:
+def apply_priors(
+    shared: Shared, rows: RowsGiven, priors: SizePriors, share: np.ndarray, wide_mean: np.ndarray
+) -> Joined:
     """Put the mixture of body kinds in the place of the wide prior.
 
     Args:
-        first: index of the log height in a row's state; width and length follow.
+        share: (N, K) probability of each kind (``tracking.body_kind``).
+        wide_mean: (N, 3) mean of the wide prior that the rows hold.
     """
-    at = slice(first, first + 3)
-    wide = wide_prior(priors)
-    precise, vague = priors.spread**-2.0, (wide.sigma**-2.0)[:, None]
+    at = slice(LOG_H, LOG_H + 3)
+    precise, vague = priors.spread**-2.0, (wide_prior(priors).sigma ** -2.0)[:, None]
     variance = 1.0 / (precise - vague)  # (N, K, 3) of the quotient
-    centre = variance * (precise * priors.log_hwl - vague * wide.mean[:, None])
+    centre = variance * (precise * priors.log_hwl - vague * wide_mean[:, None])
 
     P = rows.cov[:, None]  # (N, 1, n, n)
     C = rows.gain[:, at]  # (N, 3, m)
     S = P[..., at, at] + variance[..., None] * np.eye(3)  # (N, K, 3, 3) given the shared unknowns
     residual = centre - rows.mean[:, None, at]
-    S_whole = S + (C @ shared.cov @ C.transpose(0, 2, 1))[:, None]
-    log_share = np.log(np.maximum(priors.share, 1e-12)) + _log_normal(residual, S_whole)
-    log_share += _log_quotient(centre, priors, wide, variance)
-    share = np.exp(log_share - log_share.max(axis=1, keepdims=True))
-    share /= share.sum(axis=1, keepdims=True)
-
     S_inverse = np.linalg.inv(S)
     K = P[..., :, at] @ S_inverse  # (N, K, n, 3)
     CtS = C.transpose(0, 2, 1)[:, None] @ S_inverse * share[..., None, None]
@@ -84,16 +82,3 @@ def apply_priors(shared: Shared, rows: RowsGiven, priors: SizePriors, first: int
     rest = mean - middle[:, None]
     whole = np.einsum("nk,nkst->nst", share, own + rest[..., :, None] * rest[..., None, :])
     return Joined(middle, whole, share, Shared(shared.mean + step, cov))
-
-
-def _log_normal(residual: np.ndarray, S: np.ndarray) -> np.ndarray:
-    """Logarithm of the normal density up to a constant."""
-    whitened = np.linalg.solve(S, residual[..., None])[..., 0]
-    return -0.5 * (np.sum(residual * whitened, axis=-1) + np.linalg.slogdet(S)[1])
-
-
-def _log_quotient(centre: np.ndarray, priors: SizePriors, wide: WidePrior, variance: np.ndarray) -> np.ndarray:
-    """Logarithm of kind over wide prior, over the normal density it is written as: (N, K), up to a constant."""
-    kind = ((centre - priors.log_hwl) / priors.spread) ** 2 + 2 * np.log(priors.spread)
-    flat = ((centre - wide.mean[:, None]) / wide.sigma[:, None]) ** 2 + 2 * np.log(wide.sigma[:, None])
-    return 0.5 * np.sum(flat - kind + np.log(variance), axis=-1)
