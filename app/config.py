@@ -110,7 +110,7 @@ class VideoSettings(_Section):
     crf: Annotated[int, Field(ge=0, le=51)] = 25
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "ultrafast"
     birdseye: bool = True
-    threads: Annotated[int, Field(ge=1, le=64)] = 2
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
 
 
 class Settings(_Section):

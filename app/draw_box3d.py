@@ -13,7 +13,8 @@ from tracking.bodies import bodies
 from tracking.types import Tracks
 
 _FRONT = [0, 1, 5, 4]  # corners of the front face in turn
-_STROKES = ([0, 1, 2, 3, 0, 4, 5, 6, 7, 4], [1, 5], [2, 6], [3, 7])  # the twelve edges in the fewest strokes
+_LONG_STROKE = [0, 1, 2, 3, 0, 4, 5, 6, 7, 4]  # nine of the twelve edges
+_SHORT_STROKES = [[1, 5], [2, 6], [3, 7]]  # and the others
 _FRONT_SHARE = 0.25
 _SOLID = np.isin(np.arange(len(CLASSES)), list(VEHICLES))
 _LEAST_AHEAD = 1e-3  # of a unit ray: what points less ahead meets no road in front
@@ -44,11 +45,10 @@ def draw_boxes3d(
     points = np.rint(px[near] * 2**_SUBPIXEL_BITS).astype(np.int32)
     colours = [CLASS_COLOURS[index] for index in tracks.class_id[rows[near]].tolist()]
     tint_all(picture, points[:, _FRONT] >> _SUBPIXEL_BITS, colours, _FRONT_SHARE)
-    strokes: dict[str, list[np.ndarray]] = {}
-    for solid, colour in zip(points, colours, strict=True):
-        strokes.setdefault(colour, []).extend([solid[stroke] for stroke in _STROKES])
-    for colour, lines in strokes.items():
-        cv2.polylines(picture, lines, False, bgr(colour), thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
+    for colour in dict.fromkeys(colours):
+        mine = points[[own == colour for own in colours]]
+        strokes = [*mine.take(_LONG_STROKE, axis=1), *mine.take(_SHORT_STROKES, axis=1).reshape(-1, 2, 2)]
+        cv2.polylines(picture, strokes, False, bgr(colour), thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def standing_bodies(tracks: Tracks, camera: Camera) -> np.ndarray:

@@ -69,7 +69,7 @@ class VideoWriter(PartialFile):
         *,
         crf: int = 25,
         preset: str = "ultrafast",
-        threads: int = 2,
+        threads: int = 1,
     ) -> None:
         import av
 

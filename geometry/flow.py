@@ -129,8 +129,14 @@ def _own_body(camera: Camera, before: np.ndarray, now: np.ndarray, noise: float)
     still = moved < 4.0 * noise
     near = still & (descent(camera, now) > camera.height_m / _OWN_BODY_M)
     others = moved[~still]
-    moves = len(others) >= _MIN_MOVING and float(np.median(others)) > 6.0 * noise
+    moves = len(others) >= _MIN_MOVING and upper_median(others) > 6.0 * noise
     return near if moves else np.zeros_like(near)
+
+
+def upper_median(values: np.ndarray) -> float:
+    """The upper median of (N,) numbers: NumPy's own takes five times as long on some hundred."""
+    middle = len(values) // 2
+    return float(np.partition(values, middle)[middle])
 
 
 def descent(camera: Camera, rays: np.ndarray) -> np.ndarray:

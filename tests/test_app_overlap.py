@@ -83,7 +83,7 @@ def test_closing_the_last_stage_closes_all_before_it() -> None:
 def test_buffers_are_made_while_the_stages_fill_and_used_again_after_that(
     noise_clip: Callable[..., Path], one_car_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At most one picture in the hands of each stage, and two waiting before it: for 120 frames as for 12."""
+    """At most one picture in the hands of each stage, and some waiting before it: for 120 frames as for 12."""
     pools: dict[int, list[int]] = {}
     take = BufferPool.take
 

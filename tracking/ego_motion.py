@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from geometry.camera import Camera
-from geometry.flow import CameraMotion, descent, motion_of_rays
+from geometry.flow import CameraMotion, descent, motion_of_rays, upper_median
 from perception.types import Detections
 from tracking.types import EgoMotion
 
@@ -207,8 +207,8 @@ class EgoMotionEstimator:
         rays, _ = camera.normalised(before.astype(np.float64))
         now, status, _ = self._flow.calc(self._grey, grey, before, self._expected(before, rays, camera, dt_s))
         good = status[:, 0] > 0
-        shift = np.abs(now - before)[good].max(axis=1) if good.any() else np.array([np.inf])
-        self._standing = bool(good.sum() >= 20 and np.median(shift) < _STANDING_PX)
+        shift = np.abs(now - before)[good].max(axis=1)
+        self._standing = len(shift) >= 20 and upper_median(shift) < _STANDING_PX
         good &= ~((now[:, None] >= boxes[:, :2]) & (now[:, None] < boxes[:, 2:])).all(axis=2).any(axis=1)
         self._on_road, self._elsewhere = now[:roads][good[:roads]], now[roads:][good[roads:]]
         return motion_of_rays(camera, rays[good], camera.normalised(now[good].astype(np.float64))[0])
