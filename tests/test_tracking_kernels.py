@@ -110,7 +110,7 @@ def test_pairs_are_all_those_that_gain_and_gains_are_the_formula(tracks: int, de
     data, seen = random_tracks(rng, tracks, spread), random_seen(rng, detections, spread)
     half, noise2, share, least = 0.58, 0.035**2, 0.2, 0.1
     order = corners(seen[:, D_BOX], half)[:, 0].argsort()
-    i, j, gain, overlap = kernels.compare(data, seen, order, half, (noise2, share, least))
+    i, j, gain, overlap = kernels.compare(data, seen, order, half, (noise2, share, least, 0.0, 0.0))
 
     wide = corners(data[:, BOX], half), corners(seen[:, D_BOX], half)
     dense = iou(*wide) if tracks and detections else np.zeros((tracks, detections))

@@ -213,3 +213,34 @@ def test_a_track_that_leaves_the_picture_is_forgotten_sooner_than_by_time(speed:
         assert kept_s[640, 400] < 0.6 < 1.2 < kept_s[None]
     else:
         assert kept_s[640, 400] == kept_s[None]
+
+
+# -- what likeness is asked of -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("score", "joined"), [(0.4, False), (0.998, True)])
+def test_a_poor_box_beside_a_sure_object_is_not_taken_for_it(score: float, joined: bool) -> None:
+    at = {}
+    for drop in (0.0, 0.4):
+        tracker = Tracker(TrackerConfig(score_drop=drop, again_widen=0.0))
+        for k in range(12):
+            tracker.update(found([car(300)], 0.999), 0.1 * k)
+        tracker.update(found([car(322)], score), 1.2)  # overlaps by less than a half
+        at[drop] = tracker._table.data[0, BOX][0]
+    assert at[0.0] > 305.0
+    assert (at[0.4] > 305.0) is joined
+
+
+@pytest.mark.parametrize(("widen", "kept"), [(0.0, False), (0.3, True)])
+def test_what_stopped_out_of_sight_is_found_where_it_was_last_observed(widen: float, kept: bool) -> None:
+    tracker = Tracker(TrackerConfig(again_widen=widen))
+    for k in range(15):
+        tracks = tracker.update(found([car(100 + 15.0 * k)], 0.95), 0.1 * k)
+    before = tracks.track_id.tolist()
+    for k in range(15, 21):
+        tracker.update(Detections.empty(), 0.1 * k)
+    assert abs(tracker._table.data[0, BOX][0] - tracker._table.data[0, LAST][0]) > 70  # gone on as it went
+    for k in range(21, 26):
+        tracks = tracker.update(found([car(310)], 0.95), 0.1 * k)
+    assert len(before) == 1
+    assert (tracks.track_id[tracks.detection == 0].tolist() == before) is kept

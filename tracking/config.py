@@ -23,6 +23,13 @@ class TrackerConfig:
             Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances, WACV 2023).
         mahalanobis: weight of the likeness by the filter's own uncertainty beside the overlap, 0 to 1.
         least_likeness: pairs less alike are never joined.
+        score_drop: so much more likeness is asked of a detection that is far less sure than the track usually is (in
+            proportion for less): a poor box near a sure object is more often clutter or another object than the object
+            itself. It opens or shuts a pair, but does not weigh between two open ones.
+        again_widen: tracks and detections left over are compared a second time, with boxes widened by this share, where
+            the tracks are predicted to be and then where they were last observed (observation-centric recovery: Cao et
+            al., Observation-Centric SORT, CVPR 2023, 4.3), 0: not; ``again_least``: likeness asked there, and
+            ``again_doubt``: so much more of a detection that is surely false, in proportion to the probability.
         evidence_offset, evidence_slope: what a detection adds to the log-odds of existence: offset + slope times the
             log-odds that it is real; between ``evidence_low`` and ``evidence_high``.
         raw_odds: weight of the score's own log-odds, counted from ``usual_share`` of those that real objects usually
@@ -66,6 +73,10 @@ class TrackerConfig:
     widen: float = 0.08
     mahalanobis: float = 0.2
     least_likeness: float = 0.2
+    score_drop: float = 0.4
+    again_widen: float = 0.3
+    again_least: float = 0.3
+    again_doubt: float = 0.8
     evidence_offset: float = 2.5
     evidence_slope: float = 1.2
     evidence_low: float = -2.0
@@ -78,16 +89,16 @@ class TrackerConfig:
     stay_s: float = 8.0
     show: float = 0.87
     hide: float = 0.5
-    show_unseen: float = 0.6
+    show_unseen: float = 0.25
     drop: float = 0.02
     max_unseen_s: float = 2.5
     birth_odds: float = 0.05
     birth: float = 0.02
     duplicate: float = 0.9
-    smooth: float = 0.8
+    smooth: float = 0.65
     doubt_show: float = 0.2
-    doubt_hide: float = 0.1
-    doubt_unseen: float = 0.95
+    doubt_hide: float = 0.3
+    doubt_unseen: float = 0.8
     doubt_best_odds: float = 4.0
     doubt_mean_odds: float = 2.5
     reupdate: bool = False
@@ -116,6 +127,7 @@ class TrackerConfig:
 _SHARES = frozenset(
     {"mahalanobis", "seen_share", "show", "hide", "show_unseen", "drop", "birth", "duplicate", "smooth"}
     | {"doubt_show", "doubt_hide", "doubt_unseen", "score_noise", "leave_inside", "direction"}
+    | {"score_drop", "again_least", "again_doubt"}
 )
 _POSITIVE = frozenset(
     {"acceleration", "size_acceleration", "noise", "speed", "size_speed", "max_unseen_s", "birth_odds"}

@@ -47,6 +47,7 @@ _D_BOX, _D_XYXY = D_BOX.start, D_XYXY.start
 _CLASSES = len(GROUP)
 _SMALLEST_PX = 1.0  # predicted boxes never shrink below
 _LEAST_NOISE = 0.05  # of the variance: no detection is exact, however sure
+_WHOLE_DROP = 6.0  # log-odds, as from a score of 0.999 to one of 0.7, from which on a score has dropped entirely
 _LEAST_GAIN = 1e-9  # a pair is worth joining above
 
 
@@ -177,20 +178,22 @@ def _likeness(row, one, iou, noise2, mahalanobis):  # type: ignore[no-untyped-de
     return (1.0 - mahalanobis) * iou + mahalanobis * math.exp(-0.125 * distance2)
 
 
-@compiled("Tuple((i8[::1], i8[::1], f8[::1], f8[::1]))(f8[:,::1], f8[:,::1], i8[::1], f8, UniTuple(f8, 3))")
+@compiled("Tuple((i8[::1], i8[::1], f8[::1], f8[::1]))(f8[:,::1], f8[:,::1], i8[::1], f8, UniTuple(f8, 5))")
 def compare(data, seen, order, half, setting):  # type: ignore[no-untyped-def]
     """Tracks and detections that may belong together.
 
     Args:
         order: detections by the left edge of their widened boxes, ascending.
         half: boxes are widened to reach so much of their size from their centre.
-        setting: variance of the noise relative to the squared size, weight of the Mahalanobis likeness, least likeness.
+        setting: variance of the noise relative to the squared size, weight of the Mahalanobis likeness, least likeness;
+            and how much more is asked of detections that are surely false, and of those that are far less sure than the
+            track usually is. What is asked opens or shuts a pair; it does not weigh between open ones.
 
     Returns:
         (K,) tracks, (K,) detections, (K,) gains, positive, of the pairs that overlap; and (M,) the largest overlap of
         each detection with a track of its kind.
     """
-    noise2, mahalanobis, least = setting
+    noise2, mahalanobis, least, doubt, drop = setting
     room, count = 2 * (len(data) + len(seen)) + 16, 0
     i, j, gain, overlap = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room), np.zeros(len(seen))
     left, widest = np.empty(len(seen)), 0.0
@@ -211,7 +214,9 @@ def compare(data, seen, order, half, setting):  # type: ignore[no-untyped-def]
                 continue
             overlap[m] = max(overlap[m], iou)
             value = _likeness(row, one, iou, noise2, mahalanobis) - least - (0.0 if kind == other else FLICKER_COST)
-            if value < _LEAST_GAIN:
+            asked = doubt / (1.0 + math.exp(one[D_EVIDENCE]))
+            asked += drop * min(max(row[MEAN] - one[D_ODDS], 0.0) * (1.0 / _WHOLE_DROP), 1.0)
+            if value - asked < _LEAST_GAIN:
                 continue
             if count == len(i):
                 i, j, gain = _longer(i), _longer(j), _longer(gain)

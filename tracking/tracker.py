@@ -36,6 +36,7 @@ from tracking.reupdate import reupdated
 from tracking.table import (
     ANCHORS,
     BELIEVED,
+    BOX,
     CLASS,
     DETECTION,
     HIDDEN,
@@ -134,7 +135,7 @@ class Tracker:
             seen = self._weigh(seen)
         self._bgr = None
         self._move_on(scene, ego)
-        rows, columns, overlap = self._match(seen, self.config.widen * scene.stretch)
+        rows, columns, overlap = self._match(seen, scene, detected)
         if detected:
             self._believe(rows, columns, seen, scene)
             self._scores.learn(seen.data[:, D_ODDS], columns, scene.stretch)
@@ -196,20 +197,47 @@ class Tracker:
         look[covered(data[:, D_XYXY])] = np.nan
         return seen._replace(look=look)
 
-    def _match(self, seen: Seen, widen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _match(self, seen: Seen, scene: Scene, detected: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of tracks and of detections that belong together, and how far each detection overlaps any track."""
-        table, config, data = self._table, self.config, seen.data
-        shape = len(table), len(data)
+        table, config = self._table, self.config
+        shape = len(table), len(seen.data)
         if not shape[0] or not shape[1]:
             return _NOTHING, _NOTHING, np.zeros(shape[1])
-        half = 0.5 + widen
-        order = (data[:, D_BOX.start] - half * data[:, D_BOX.start + 2]).argsort()
-        setting = config.noise**2, config.mahalanobis, config.least_likeness
-        i, j, gain, overlap = self._kernels.compare(table.data, data, order, half, setting)
+        drop = config.score_drop if detected else 0.0
+        setting = config.noise**2, config.mahalanobis, config.least_likeness, 0.0, drop
+        i, j, gain, overlap = self._compare(table.data, seen.data, config.widen * scene.stretch, setting)
         if config.direction > 0.0 or seen.look is not None:
             self._tell_apart((i, j), gain, seen, shape)
         chosen = assign((i, j), gain, shape)
-        return i[chosen], j[chosen], overlap
+        i, j = i[chosen], j[chosen]
+        if detected and config.again_widen > 0.0 and len(i) < min(shape):
+            i, j = self._match_rest((i, j), seen.data, config.again_widen * scene.stretch)
+        return i, j, overlap
+
+    def _match_rest(self, pairs: Pairs, found: np.ndarray, widen: float) -> Pairs:
+        """Join what is left over by wider boxes, where tracks should be and then where they were last observed."""
+        config, data, (i, j) = self.config, self._table.data, pairs
+        setting = config.noise**2, 0.0, config.again_least, config.again_doubt, config.score_drop
+        rows, columns = np.delete(np.arange(len(data)), i), np.delete(np.arange(len(found)), j)
+        for place in (BOX, LAST):
+            if not len(rows) or not len(columns):
+                break
+            tracks = data[rows]
+            tracks[:, BOX] = tracks[:, place]
+            a, b, gain, _ = self._compare(tracks, found[columns], widen, setting)
+            chosen = assign((a, b), gain, (len(rows), len(columns)))
+            a, b = a[chosen], b[chosen]
+            i, j = np.concatenate((i, rows[a])), np.concatenate((j, columns[b]))
+            rows, columns = np.delete(rows, a), np.delete(columns, b)
+        return i, j
+
+    def _compare(
+        self, tracks: np.ndarray, found: np.ndarray, widen: float, setting: tuple[float, float, float, float, float]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """``kernels.compare`` of boxes widened by a share of their size on each side."""
+        half = 0.5 + widen
+        order = (found[:, D_BOX.start] - half * found[:, D_BOX.start + 2]).argsort()
+        return self._kernels.compare(tracks, found, order, half, setting)
 
     def _tell_apart(self, pairs: Pairs, gain: np.ndarray, seen: Seen, shape: tuple[int, int]) -> None:
         """Where more than one pair is possible, weigh in what else is known of them, in place."""
