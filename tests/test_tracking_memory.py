@@ -228,7 +228,7 @@ def test_a_poor_box_beside_a_sure_object_is_not_taken_for_it(score: float, joine
         tracker.update(found([car(322)], score), 1.2)  # overlaps by less than a half
         at[drop] = tracker._table.data[0, BOX][0]
     assert at[0.0] > 305.0
-    assert (at[0.4] > 305.0) is joined
+    assert bool(at[0.4] > 305.0) is joined
 
 
 @pytest.mark.parametrize(("widen", "kept"), [(0.0, False), (0.3, True)])
