@@ -30,8 +30,8 @@ def positive(rng: np.random.Generator, *shape: int) -> np.ndarray:
 
 
 def states(rng: np.random.Generator, count: int) -> np.ndarray:
-    low = np.array([2.0, -0.3, -0.3, -0.1, 0.2, 0.4, 1.2, -0.01])
-    high = np.array([4.0, 0.3, 0.3, 0.1, 0.8, 0.6, 1.6, 0.01])
+    low = np.array([2.0, -0.3, -0.3, -0.1, 0.2, 0.4, 1.2, -0.01, -0.2])
+    high = np.array([4.0, 0.3, 0.3, 0.1, 0.8, 0.6, 1.6, 0.01, 0.1])
     return low + (high - low) * rng.random((count, STATES))
 
 
@@ -162,7 +162,7 @@ def test_edges_are_the_outline_of_a_box_in_space(heading: int) -> None:
     half = 0.5 * (hwl[2] * abs(math.cos(yaw)) + hwl[1] * abs(math.sin(yaw)))
     solid = np.array([[*hwl, x_near + half, y_m, 0.0, yaw]])
     box = outline_px(CAMERA, solid)[0][0]
-    state = np.array([[math.log(x_near), y_m / x_near, 0, 0, *np.log(hwl), 0]])
+    state = np.array([[math.log(x_near), y_m / x_near, 0, 0, *np.log(hwl), 0, 0]])
     slope = edges(state, np.zeros(SHARED), 1.65, np.eye(len(YAWS_RAD))[[heading]], sides(state)).slope[0]
     px = [609.6 - 721.5 * slope[0], 172.9 - 721.5 * slope[1], 609.6 - 721.5 * slope[2], 172.9 - 721.5 * slope[3]]
     np.testing.assert_allclose(px, box, atol=1e-6)
@@ -172,27 +172,32 @@ def test_scale_cannot_be_seen_but_by_the_road() -> None:
     """Nearer and smaller by the same factor leaves all edges but for the part that the camera's height makes."""
     rng = np.random.default_rng(3)
     state = states(rng, 20)
-    scale = np.array([1.0, 0, 0, 0, 1.0, 1.0, 1.0, 0])
+    scale = np.array([1.0, 0, 0, 0, 1.0, 1.0, 1.0, 0, 0])
     model = edges(state, np.zeros(SHARED), 1e-9, np.tile(np.eye(len(YAWS_RAD))[0], (20, 1)), sides(state))
     np.testing.assert_allclose(model.by_state @ scale, 0.0, atol=1e-9)
 
 
-def test_motion_is_rigid_motion_of_the_vehicle() -> None:
+def test_motion_is_rigid_motion_of_the_vehicle_and_a_fading_acceleration() -> None:
+    """Positions and velocities in closed form: a(t) = a exp(-t / T) integrated once and twice."""
     rng = np.random.default_rng(4)
     state = states(rng, 10)
-    step = Step(0.2, turn_rad=0.05, faster_mps=0.7)
-    new, F = move(state, step)
+    step, fading_s = Step(0.2, turn_rad=0.05, faster_mps=0.7), 1.5
+    new, F = move(state, step, fading_s)
     x, place, v = np.exp(state[:, :1]), np.stack([np.ones(10), state[:, 1]], axis=1), state[:, 2:4]
+    a, kept = np.stack([state[:, 8], np.zeros(10)], axis=1), math.exp(-0.2 / fading_s)
+    once = fading_s * (1 - kept)
+    twice = fading_s * (0.2 - once)
     c, s = math.cos(0.05), math.sin(0.05)
     into = np.array([[c, s], [-s, c]])
     np.testing.assert_allclose(
-        np.exp(new[:, :1]) * np.stack([np.ones(10), new[:, 1]], 1), (place + 0.2 * v) * x @ into.T
+        np.exp(new[:, :1]) * np.stack([np.ones(10), new[:, 1]], 1), (place + 0.2 * v + twice * a) * x @ into.T
     )
-    np.testing.assert_allclose(np.exp(new[:, :1]) * new[:, 2:4], (v * x - [0.7, 0.0]) @ into.T)
+    np.testing.assert_allclose(np.exp(new[:, :1]) * new[:, 2:4], ((v + once * a) * x - [0.7, 0.0]) @ into.T)
+    np.testing.assert_allclose(np.exp(new[:, 0]) * new[:, 8], kept * c * state[:, 8] * x[:, 0])
     for column in range(STATES):
         nudge = np.zeros(STATES)
         nudge[column] = 1e-6
-        numeric = (move(state + nudge, step)[0] - move(state - nudge, step)[0]) / 2e-6
+        numeric = (move(state + nudge, step, fading_s)[0] - move(state - nudge, step, fading_s)[0]) / 2e-6
         np.testing.assert_allclose(F[:, :, column], numeric, atol=1e-7)
 
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LOG_X, BEARING, RATE_X, RATE_Y, LOG_H, LOG_W, LOG_L, ROAD = range(8)
+LOG_X, BEARING, RATE_X, RATE_Y, LOG_H, LOG_W, LOG_L, ROAD, ACCELERATION = range(9)
 """Columns of a row's state: logarithm of x (nearest face, m), y/x of the centre, vx/x and vy/x (relative to the
-vehicle, 1/s), logarithms of height, width and length (m), and the slope by which the road under the object departs
-from the common road (rad).
+vehicle, 1/s), logarithms of height, width and length (m), the slope by which the road under the object departs
+from the common road (rad), and ax/x of the object itself, over ground where the vehicle's own speed is known (1/s^2).
 
 One camera cannot tell a near small thing from a far large one: adding the same number to LOG_X, LOG_H, LOG_W and LOG_L
 changes nothing but the ground contact. In these coordinates that direction is the same at every state, so linearising
 at a wrong state cannot make the filter believe that it has seen scale (the modified polar coordinates of Aidala and
 Hammel, IEEE Transactions on Automatic Control 28, 1983; in metres the filter drifts by tens of per cent)."""
-STATES = 8
+STATES = 9
 
 PITCH_MOUNT, PITCH_ROAD, LOG_CAMERA_HEIGHT = range(3)
 """Columns of what all rows share: lasting and passing error of the pitch (rad), camera height error (logarithm)."""
@@ -139,13 +139,25 @@ class Step:
     faster_mps: float = 0.0
 
 
-def move(state: np.ndarray, step: Step) -> tuple[np.ndarray, np.ndarray]:
-    """Constant velocity, seen from a vehicle that turns: new states (R, STATES) and derivatives (R, STATES, STATES)."""
+def move(state: np.ndarray, step: Step, fading_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """New states (R, STATES) and derivatives (R, STATES, STATES): an acceleration that fades, seen from a vehicle that
+    turns.
+
+    Args:
+        state: (R, STATES).
+        step: of the vehicle.
+        fading_s: time constant of accelerations (R. A. Singer, "Estimating optimal tracking filter performance for
+            manned maneuvering targets", IEEE Transactions on Aerospace and Electronic Systems 6, 1970).
+    """
     dt_s = step.dt_s
     c, s = np.cos(step.turn_rad), np.sin(step.turn_rad)
+    kept = np.exp(-dt_s / fading_s)
+    speeds = fading_s * (1.0 - kept)  # m/s, and below m, per m/s^2
+    covers = fading_s * (dt_s - speeds)
     gained = step.faster_mps * np.exp(-state[:, LOG_X])
-    rate_x, rate_y = state[:, RATE_X] - gained, state[:, RATE_Y]
-    along, across = 1.0 + state[:, RATE_X] * dt_s, state[:, BEARING] + rate_y * dt_s
+    rate_x, rate_y = state[:, RATE_X] + speeds * state[:, ACCELERATION] - gained, state[:, RATE_Y]
+    along = 1.0 + state[:, RATE_X] * dt_s + covers * state[:, ACCELERATION]
+    across = state[:, BEARING] + rate_y * dt_s
     alpha = np.maximum(c * along + s * across, 0.2)
     beta = c * across - s * along
     new = state.copy()
@@ -153,18 +165,21 @@ def move(state: np.ndarray, step: Step) -> tuple[np.ndarray, np.ndarray]:
     new[:, BEARING] = beta / alpha
     new[:, RATE_X] = (c * rate_x + s * rate_y) / alpha
     new[:, RATE_Y] = (c * rate_y - s * rate_x) / alpha
+    new[:, ACCELERATION] *= kept * c / alpha
 
-    d_alpha = np.zeros((3, len(state)))  # by bearing, rate_x, rate_y
-    d_alpha[:] = np.array([s, c * dt_s, s * dt_s])[:, None] / alpha
-    d_beta = np.array([c, -s * dt_s, c * dt_s])[:, None] / alpha
+    columns = [BEARING, RATE_X, RATE_Y, ACCELERATION]
+    d_alpha = np.array([s, c * dt_s, s * dt_s, c * covers]) / alpha[:, None]
     F = np.zeros((len(state), STATES, STATES))
     F[:, range(STATES), range(STATES)] = 1.0
-    direct = {RATE_X: (c, s), RATE_Y: (-s, c)}
-    for i, column in enumerate((BEARING, RATE_X, RATE_Y)):
-        F[:, LOG_X, column] = d_alpha[i]
-        F[:, BEARING, column] = d_beta[i] - new[:, BEARING] * d_alpha[i]
-        for rate, own in direct.items():
-            F[:, rate, column] = (own[i - 1] / alpha if i else 0.0) - new[:, rate] * d_alpha[i]
+    F[:, LOG_X, columns] = d_alpha
+    direct = {
+        BEARING: (c, -s * dt_s, c * dt_s, -s * covers),
+        RATE_X: (0.0, c, s, c * speeds),
+        RATE_Y: (0.0, -s, c, -s * speeds),
+        ACCELERATION: (0.0, 0.0, 0.0, c * kept),
+    }
+    for row, own in direct.items():
+        F[:, row, columns] = np.array(own) / alpha[:, None] - new[:, row, None] * d_alpha
     F[:, RATE_X, LOG_X] = c * gained / alpha
     F[:, RATE_Y, LOG_X] = -s * gained / alpha
     return new, F

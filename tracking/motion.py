@@ -21,6 +21,7 @@ from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
 from tracking.body_kind import BodyKinds
 from tracking.box_model import (
+    ACCELERATION,
     BEARING,
     LOG_CAMERA_HEIGHT,
     LOG_H,
@@ -117,7 +118,7 @@ class MetricFilter:
         spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
         drift = spread**2 * (1 - decay**2)
         self._shared, rows = predict_shared(self._shared, self._rows, decay, drift, _MEMORY)
-        mean, F = move(rows.mean, self._step(dt_s))
+        mean, F = move(rows.mean, self._step(dt_s), config.braking_s)
         self._rows = predict_rows(rows, mean, *self._drift(F, rows.mean, dt_s))
         self._lose(mean[:, LOG_X] - rows.mean[:, LOG_X])
         forget = min(1.0, dt_s / config.yaw_s)
@@ -180,10 +181,11 @@ class MetricFilter:
         self._rows.cov[rows, :, :4] = 0.0
         self._rows.cov[rows[:, None], range(4), range(4)] = 1.0
         self._rows.gain[rows, :4] = 0.0
-        self._rows.mean[rows, ROAD] = 0.0
-        self._rows.cov[rows, ROAD, :] = self._rows.cov[rows, :, ROAD] = 0.0
-        self._rows.cov[rows, ROAD, ROAD] = 1.0
-        self._rows.gain[rows, ROAD] = 0.0
+        for column in (ROAD, ACCELERATION):
+            self._rows.mean[rows, column] = 0.0
+            self._rows.cov[rows, column, :] = self._rows.cov[rows, :, column] = 0.0
+            self._rows.cov[rows, column, column] = 1.0
+            self._rows.gain[rows, column] = 0.0
 
     def _step(self, dt_s: float) -> Step:
         faster = self._ego.speed_mps - self._last_speed_mps
@@ -198,6 +200,12 @@ class MetricFilter:
             Q[:, place, place] = power[:, axis] * dt_s**3 / 3
             Q[:, place, rate] = Q[:, rate, place] = power[:, axis] * dt_s**2 / 2
             Q[:, rate, rate] = power[:, axis] * dt_s
+        jerk = 2.0 * config.braking_mps2**2 / config.braking_s * np.exp(-2 * np.maximum(mean[:, LOG_X], 0.0))
+        third, second, first = dt_s**3 / 6, dt_s**2 / 2, dt_s  # white jerk, integrated
+        fourth, fifth = dt_s**4 / 8, dt_s**5 / 20
+        block = np.array([[fifth, fourth, third], [fourth, dt_s**3 / 3, second], [third, second, first]])
+        chain = np.array([LOG_X, RATE_X, ACCELERATION])
+        Q[:, chain[:, None], chain] += jerk[:, None, None] * block
         keep = math.exp(-dt_s / config.own_road_s)
         F[:, ROAD] *= keep
         Q[:, ROAD, ROAD] = self._road.variance(slice(None), mean[:, LOG_X]) * (1 - keep**2)
@@ -273,6 +281,7 @@ class MetricFilter:
         self._road.forget(rows)
         cov[rows, ROAD, ROAD] = self._road.variance(rows, mean[rows, LOG_X])
         cov[rows, BEARING, BEARING] = (2.0 / x_m) ** 2
+        cov[rows, ACCELERATION, ACCELERATION] = (self.config.braking_mps2 / x_m) ** 2
         cov[rows, RATE_X, RATE_X] = (self.config.speed_mps[0] / x_m) ** 2
         cov[rows, RATE_Y, RATE_Y] = (self.config.speed_mps[1] / x_m) ** 2
         self._known[rows] = True

@@ -20,7 +20,8 @@ class MotionConfig:
         noise: of box edges and of the road's surface.
         overhang_m: a detector's box ends at the wheels, this far behind the bumper that is the nearest face of a
             vehicle: the usual overhang of cars (0.8 to 0.95 m) less the length of the tyre before its axle.
-        acceleration_mps2: of an object against the vehicle, along and across: power over one second.
+        acceleration_mps2: white acceleration of an object, along and across: power over one second.
+        braking_mps2, braking_s: acceleration along the road that lasts, and how long (Singer's model).
         speed_mps: of the relative velocity a new track may have.
         mount_pitch_rad, camera_height_rel: error of the camera's mount, fading over mount_s.
         road_pitch_rad, road_pitch_s: grade and suspension that all objects share, on a usual road.
@@ -43,6 +44,8 @@ class MotionConfig:
     noise: RangeNoise = field(default_factory=lambda: RangeNoise(edge_px=2.0, edge_share=0.03, road_m=0.02))
     overhang_m: float = 0.6
     acceleration_mps2: tuple[float, float] = (4.0, 3.0)
+    braking_mps2: float = 2.0
+    braking_s: float = 2.0
     speed_mps: tuple[float, float] = (12.0, 3.0)
     mount_pitch_rad: float = 0.012
     mount_s: float = 80.0
@@ -87,9 +90,11 @@ class MotionConfig:
     def exact(cls) -> MotionConfig:
         """For a known mount, a plane road and boxes without error, as rendered scenes have them."""
         return cls(
-            noise=RangeNoise(edge_px=0.7, edge_share=0.008, road_m=0.005),
+            noise=RangeNoise(edge_px=0.45, edge_share=0.009, road_m=0.005),
             overhang_m=0.0,
-            acceleration_mps2=(5.0, 3.0),
+            acceleration_mps2=(0.3, 2.0),
+            braking_mps2=3.0,
+            braking_s=3.0,
             mount_pitch_rad=0.0002,
             camera_height_rel=0.001,
             road_pitch_rad=0.0004,
