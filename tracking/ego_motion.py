@@ -25,9 +25,8 @@ _STANDING_PX = 0.2  # half of all points moved less than this: the vehicle stand
 _STANDING_MPS = 0.1
 _LEAST_KEPT = 0.4  # of the points of a kind; with fewer left new ones are sought before their turn
 _ROAD_APART_PX, _SCENE_APART_PX = 8.0, 12.0  # least distances of corners
-_SEEK_WIDTH_PX = (
-    300  # corners are sought in a picture of one or two times this width: what is followed is whatever is seen there
-)
+# Corners are sought in a picture of one or two times this width: what is followed is whatever is seen there.
+_SEEK_WIDTH_PX = 225
 _BLOCK_PX = 10  # of the measure; smaller ones find the noise of smooth roads
 _SKY = 0.3  # of the picture's height: what is farther above the horizon is left out
 _WINDOW_PX, _LEVELS = 9, 2  # of the flow: larger windows and a third halving cost more and were no better

@@ -1,6 +1,6 @@
 """The overlapped runner against the detector alone, clips side by side, and memory of a long run.
 
-    python tests/benchmarks/bench_pipeline.py overlap CLIP [--frames 100] [--threads 1] [--preset ultrafast]
+    python tests/benchmarks/bench_pipeline.py overlap CLIP [--frames 240] [--threads 1] [--preset ultrafast]
     python tests/benchmarks/bench_pipeline.py jobs CLIP [--clips 8] [--frames 100]
     python tests/benchmarks/bench_pipeline.py memory CLIP [--frames 20000] [--height 96]
     python tests/benchmarks/bench_pipeline.py microbatch [--threads 1]
@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("overlap", "jobs", "memory", "microbatch"))
     parser.add_argument("clip", nargs="?", default="sample_videos/highway_cut_in.mp4")
-    parser.add_argument("--frames", type=int, help="100; of memory 20000")
+    parser.add_argument("--frames", type=int, help="240 of overlap, 100 of jobs, 20000 of memory")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--height", type=int, default=96, help="of the pictures of memory")
@@ -171,7 +171,7 @@ def main() -> None:
     given = parser.parse_args()
     figures: dict[str, float | str]
     if given.what == "overlap":
-        figures = overlap(given.clip, given.frames or 100, given.threads, given.preset)
+        figures = overlap(given.clip, given.frames or 240, given.threads, given.preset)
     elif given.what == "jobs":
         figures = jobs(given.clip, given.clips, given.frames or 100)
     elif given.what == "memory":
