@@ -218,17 +218,19 @@ class Tracker:
         """Join what is left over by wider boxes, where tracks should be and then where they were last observed."""
         config, data, (i, j) = self.config, self._table.data, pairs
         setting = config.noise**2, 0.0, config.again_least, config.again_doubt, config.score_drop
-        rows, columns = np.delete(np.arange(len(data)), i), np.delete(np.arange(len(found)), j)
+        rows, columns = _left_of(len(data), i), _left_of(len(found), j)
         for place in (BOX, LAST):
             if not len(rows) or not len(columns):
                 break
             tracks = data[rows]
             tracks[:, BOX] = tracks[:, place]
             a, b, gain, _ = self._compare(tracks, found[columns], widen, setting)
+            if not len(gain):
+                continue
             chosen = assign((a, b), gain, (len(rows), len(columns)))
             a, b = a[chosen], b[chosen]
             i, j = np.concatenate((i, rows[a])), np.concatenate((j, columns[b]))
-            rows, columns = np.delete(rows, a), np.delete(columns, b)
+            rows, columns = rows[_left_of(len(rows), a)], columns[_left_of(len(columns), b)]
         return i, j
 
     def _compare(
@@ -334,3 +336,10 @@ class Tracker:
         if self._metric is not None:
             at, class_id = scene.ranges_of(data[born, D_ROW].astype(np.int64)), data[born, D_CLASS].astype(np.int64)
             self._metric.birth(at, new[:, XYXY], class_id, scene.camera, scene.t_s)
+
+
+def _left_of(count: int, taken: np.ndarray) -> np.ndarray:
+    """Indices of ``count`` that are not taken; ``np.delete`` costs five times as much on few."""
+    free = np.ones(count, bool)
+    free[taken] = False
+    return free.nonzero()[0]
