@@ -12,7 +12,7 @@ from perception.lanes.describe import Look
 
 # What the coefficients may change in a second beyond what the vehicle's motion explains (1 sigma): metres, tangent,
 # 1/m and 1/m^2. Steering unknown to the filter shows in the first two; a transition curve in the others.
-_DRIFT = np.array([0.35, 0.05, 8e-4, 1.2e-5])
+_DRIFT = np.array([0.35, 0.05, 2e-4, 3e-6])
 _UNKNOWN_MOTION = np.array([3.0, 3.0, 2.0, 1.0])  # the drift is so much larger where the vehicle's motion is not known
 _VARIANCE_PER_S, _UNKNOWN_VARIANCE_PER_S = np.diag(_DRIFT**2), np.diag((_UNKNOWN_MOTION * _DRIFT) ** 2)
 Word = TypeVar("Word", bound=str)

@@ -13,23 +13,33 @@ from perception.types import LaneColour, LaneKind
 
 _MIN_CELLS = 8
 _MIN_PAINT_M = 4  # of metres with paint in sight: about one dash
-_SHORT_SHARE = 0.4  # of its score: not believed
 _SOLID_SHARE, _DASHED_SHARE = 0.8, 0.12  # of the cells seen; the paint of dashed lines is 0.25 to 0.5 of their period
 _DOUBLE_SHARE = 0.45
 _MIN_TINT_SLICES = 12
-# Mean evidence at which a boundary is as likely as not, and how sharply that turns: painted lines and raised markers of
-# labelled and rendered roads have over 0.16 in 95 %, kerbs, cracks and house fronts under 0.15 in 90 % (docs/lanes.md).
-_EVEN_EVIDENCE, _SHARPNESS = 0.15, 3.0
+# Odds that a boundary is there (logistic regression on rendered roads with and without paint, clips, labelled frames
+# and an unmarked street: docs/lanes.md): constant, and per unit of the logarithm of the mean evidence, of the scatter
+# of its crossings in sigmas, and of the log-odds of the share that it has of the evidence around it. Clutter is spread
+# evenly over the corridor that crossings are taken from (scatter 1.5, share 0.5); paint lies on its curve (0.3 to 1.2,
+# 0.9).
+_ODDS = (3.8, 2.06, -1.79, 0.72)
+_LITTLE, _MOST_SCATTER, _EDGE = 0.01, 3.0, 0.02  # what keeps the logarithms and the scatter within what was seen
+_SOFT = 0.6  # of the odds' logarithm: one frame tells no more
 
 
 @dataclass(frozen=True)
 class Look:
-    """Kind and colour, the range of x with evidence, and the score of the evidence."""
+    """Kind and colour, the range of x with evidence, the score of the evidence.
+
+    ``middle_m``: how far left of the curve that was fitted the middle lies, of a double line; ``is_short``: hardly any
+    paint is in sight, or all of it at one distance.
+    """
 
     kind: LaneKind
     colour: LaneColour
     x_range_m: tuple[float, float]
     score: float
+    middle_m: float = 0.0
+    is_short: bool = False
 
 
 def describe(crossings: Crossings, fit: FamilyFit, seen: np.ndarray, x_m: np.ndarray) -> list[Look | None]:
@@ -40,13 +50,15 @@ def describe(crossings: Crossings, fit: FamilyFit, seen: np.ndarray, x_m: np.nda
     """
     from perception.lanes.kernels import looks
 
-    points = np.column_stack([crossings.xy_m[:, 0], crossings.weight, crossings.yellow, fit.residual_m])
-    return [_look(told) for told in looks(crossings.row, fit.member, points, np.ascontiguousarray(seen), x_m).tolist()]
+    figures = looks(crossings.row, fit.member, crossings.points, fit.coeff, np.ascontiguousarray(seen), x_m)
+    return [_look(told) for told in figures.tolist()]
 
 
 def _look(told: list[float]) -> Look | None:
     """What the figures of ``kernels.looks`` say of one boundary."""
-    cells, share, paint_m, bands, painted_bands, evidence, double, yellow, first_m, last_m = told
+    cells, share, paint_m, bands, painted_bands, evidence, scatter, alone, double, middle_m, yellow, first_m, last_m = (
+        told
+    )
     if last_m < first_m:
         return None
     kind: LaneKind = "unknown"
@@ -55,13 +67,17 @@ def _look(told: list[float]) -> Look | None:
     colour: LaneColour = "unknown" if math.isnan(yellow) else "yellow" if yellow >= 0.5 else "white"
     # A line goes on. What is there only near the vehicle ends (the last metres before a junction); what is there only
     # far ahead is the far side of a junction, or a house front.
-    alone = bands >= 2 and painted_bands < 2
-    trust = _SHORT_SHARE if alone or paint_m < _MIN_PAINT_M else 1.0
-    return Look(kind, colour, (first_m, last_m), trust * _score(evidence))
+    ends = bands >= 2 and painted_bands < 2
+    middle_m = middle_m if kind == "double" else 0.0
+    is_short = ends or paint_m < _MIN_PAINT_M
+    return Look(kind, colour, (first_m, last_m), _score(evidence, scatter, alone), middle_m, is_short)
 
 
-def _score(evidence: float) -> float:
-    return 1 / (1 + (_EVEN_EVIDENCE / max(evidence, 1e-6)) ** _SHARPNESS)
+def _score(evidence: float, scatter: float, alone: float) -> float:
+    constant, of_evidence, of_scatter, of_share = _ODDS
+    odds = constant + of_evidence * math.log(evidence + _LITTLE) + of_scatter * min(scatter, _MOST_SCATTER)
+    odds += of_share * math.log((alone + _EDGE) / (1 + _EDGE - alone))
+    return 1 / (1 + math.exp(-_SOFT * odds))
 
 
 def road_tints(evidence: Evidence, column: np.ndarray, seen: np.ndarray) -> np.ndarray:

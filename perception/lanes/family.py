@@ -24,29 +24,35 @@ _REFINED = 6  # of the coarse hypotheses anywhere, which lie farther apart than 
 class Shape:
     """What parallel boundaries share, on the road plane of the camera given.
 
-    A boundary that is d metres left of the vehicle runs y = d + (heading + d spread) x + bend x^2 + twist x^3.
+    A boundary that is d metres left of the vehicle runs
+    y = d (1 + spread x + sag x^2) + heading x + bend x^2 + twist x^3.
 
     Attributes:
         heading: tangent of the road's direction against the vehicle's.
         bend: half the curvature, 1/m.
         spread: 1/m, how boundaries open (positive) or close with distance: pitch error over camera height.
         twist: 1/m^2.
+        sag: 1/m^2, how they open ever faster as the road rises ahead, or close: half its vertical curvature over
+            camera height.
     """
 
     heading: float = 0.0
     bend: float = 0.0
     spread: float = 0.0
     twist: float = 0.0
+    sag: float = 0.0
 
     @property
     def array(self) -> np.ndarray:
-        """(4,) heading, bend, twist, spread: as the kernels take it."""
-        return np.array([self.heading, self.bend, self.twist, self.spread])
+        """(5,) heading, bend, twist, spread, sag: as the kernels take it."""
+        return np.array([self.heading, self.bend, self.twist, self.spread, self.sag])
 
     def base_m(self, xy_m: np.ndarray) -> np.ndarray:
         """Lateral position at the vehicle of boundaries through the points (N, 2)."""
         x = xy_m[:, 0]
-        return (xy_m[:, 1] - x * (self.heading + x * (self.bend + x * self.twist))) / (1 + self.spread * x)
+        return (xy_m[:, 1] - x * (self.heading + x * (self.bend + x * self.twist))) / (
+            1 + x * (self.spread + x * self.sag)
+        )
 
 
 @dataclass(frozen=True)

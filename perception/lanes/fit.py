@@ -14,7 +14,6 @@ _BIN_M = 0.06
 _HALF_SPAN_M = 9.0
 _KERNEL = np.exp(-0.5 * (np.arange(-4, 5) * _BIN_M / 0.10) ** 2)
 _MAX_CANDIDATES = 24
-_CORRELATED = 9.0  # neighbouring slices see the same paint: so many count as one
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +63,16 @@ class FamilyFit:
         shape: what they share.
         coeff: (K, 4) y = c0 + c1 x + c2 x^2 + c3 x^3; cov: (K, 4, 4).
         member: (N,) index of the boundary a crossing belongs to, -1 for none.
-        residual_m: (N,) lateral distance of a crossing to its boundary, NaN for none.
     """
 
     shape: Shape
     coeff: np.ndarray
     cov: np.ndarray
     member: np.ndarray
-    residual_m: np.ndarray
 
 
 def fit_family(crossings: Crossings, shape: Shape, base_m: np.ndarray) -> FamilyFit:
-    """Robust joint fit: one heading, bend, twist and spread, and the base of each boundary; then each its own.
+    """Robust joint fit: heading, bend, twist, spread, sag, and the base of each boundary; then each its own.
 
     Iteratively reweighted least squares with Cauchy weights (Holland and Welsch, 1977); crossings are assigned anew
     in each round to the nearest curve within a corridor. Each boundary's own cubic is held by a Gaussian prior: what
@@ -83,7 +80,6 @@ def fit_family(crossings: Crossings, shape: Shape, base_m: np.ndarray) -> Family
     """
     from perception.lanes.kernels import fit
 
-    points = np.column_stack([crossings.xy_m, crossings.sigma_m, crossings.weight * (1 / _CORRELATED)])
-    common, coeff, cov, member, rest = fit(points, shape.array, np.ascontiguousarray(base_m, float))
-    heading, bend, twist, spread = common.tolist()
-    return FamilyFit(Shape(heading, bend, spread, twist), coeff, cov, member, rest)
+    common, coeff, cov, member = fit(crossings.points, shape.array, np.ascontiguousarray(base_m, float))
+    heading, bend, twist, spread, sag = common.tolist()
+    return FamilyFit(Shape(heading, bend, spread, twist, sag), coeff, cov, member)

@@ -15,15 +15,19 @@ from perception.lanes.learned import LearnedEvidence
 from perception.lanes.ridge import Crossings, Evidence, find_crossings, marking_evidence
 from perception.lanes.select import pick_lanes
 from perception.lanes.slices import FreeRoad, SliceGrid
+from perception.types import BELIEVED_SCORE
 
 _SPAN_M = 9.0
 _BASES = 24  # places across the span where it is worked out how much of a boundary can be seen
 _COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
 _MIN_CROSSINGS = 10
 _BELIEF_SIGMA_M, _BELIEF_EVIDENCE = 0.25, 0.1  # what a boundary already followed adds to candidates near it
-_TINT_LIMIT = 0.2  # red-to-blue logarithm: asphalt against concrete is under 0.1, against grass or earth 0.3 to 0.8
+# Red-to-blue logarithm above the road's: concrete beside asphalt under 0.1, grass or earth 0.3 to 0.8. Below: shade.
+_TINT_LIMIT = 0.2
 _NEIGHBOUR_SIGMA_M = 0.7  # by which the widths of neighbouring lanes differ
 _ODD_SHARE = 0.5  # of its score one keeps at any width: seen, but not believed
+_EGO_SIDE_M = 3.0  # no farther is the side of one's own lane: 3.75 m wide, the other wheels on its other side
+_SHORT_SHARE = 0.4  # and one that may be no more than the last metres of paint
 _NOT_ROAD_SHARE = 0.3  # of its score a boundary keeps when what lies before it does not look like the road
 
 
@@ -104,12 +108,32 @@ def _described(view: FrameView, fit: FamilyFit) -> FrameFit:
     tints = road_tints(view.evidence, column[:, len(base) :], seen[:, len(base) :])
     told: list[Look | None] = []
     for look, tint in zip(looks, tints[:-1], strict=True):
-        if look is not None and abs(tint - tints[-1]) > _TINT_LIMIT:
+        if look is not None and tint - tints[-1] > _TINT_LIMIT:
             look = replace(look, score=_NOT_ROAD_SHARE * look.score)
         told.append(look)
-    told = _plausible(base, told)
+    told = _plausible(base, _alone(base, told))
     keep = [k for k, look in enumerate(told) if look is not None]
-    return FrameFit(fit.coeff[keep], fit.cov[keep], tuple(look for look in told if look is not None), fit.shape)
+    coeff = fit.coeff[keep]
+    coeff[:, 0] += [look.middle_m for look in told if look is not None]
+    return FrameFit(coeff, fit.cov[keep], tuple(look for look in told if look is not None), fit.shape)
+
+
+def _alone(base_m: np.ndarray, looks: list[Look | None]) -> list[Look | None]:
+    """Less belief in what is short or too far for an ego lane's side, unless that lane's other side backs it.
+
+    One side of a lane may show a single dash, or its gap, and may be far while the vehicle crosses the other side.
+    """
+    is_pair = len(base_m) > 1 and base_m[0] > base_m[1]
+    told = list(looks)
+    for k, look in enumerate(looks):
+        other = looks[1 - k] if is_pair and k < 2 else None
+        if look is None or (other is not None and not other.is_short and other.score >= BELIEVED_SCORE):
+            continue
+        share = _SHORT_SHARE if look.is_short else 1.0
+        if k < (2 if is_pair else 1) and abs(base_m[k]) > _EGO_SIDE_M:
+            share *= _ODD_SHARE
+        told[k] = replace(look, score=share * look.score)
+    return told
 
 
 def _plausible(base_m: np.ndarray, looks: list[Look | None]) -> list[Look | None]:

@@ -48,7 +48,7 @@ class LaneConfig:
         learned: network as one more source of evidence; None: the slices alone.
     """
 
-    min_score: float = 0.2
+    min_score: float = 0.1
     neighbours: int = 1
     learned: LearnedEvidence | None = None
 
@@ -198,8 +198,8 @@ def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
     width = c[0] - d[0]
     share = min(max(-d[0] / width, 0.0), 1.0) if width > 0.1 else 0.5
     slope = share * c[1] + (1 - share) * d[1]
-    sure, sure_right = 1 / float(left.cov[2, 2]), 1 / float(right.cov[2, 2])
-    bend = (sure * c[2] + sure_right * d[2]) / (sure + sure_right)
+    bend = share * c[2] + (1 - share) * d[2]
+    sigma = math.sqrt(share * share * float(left.cov[2, 2]) + (1 - share) ** 2 * float(right.cov[2, 2]))
     cosine = 1 / math.hypot(1.0, slope)
     return replace(
         lanes,
@@ -207,7 +207,7 @@ def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
         offset_m=-0.5 * (c[0] + d[0]) * cosine,
         heading_rad=-math.atan(slope),
         curvature_pm=2 * bend * cosine**3,
-        curvature_sigma_pm=2 / math.sqrt(sure + sure_right),
+        curvature_sigma_pm=2 * sigma,
     )
 
 

@@ -12,6 +12,7 @@ has a lit and a shaded face: contrast ALONG the road that is there in a strip of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -43,6 +44,11 @@ class Crossings(Rows):
     sigma_m: np.ndarray
     weight: np.ndarray
     yellow: np.ndarray
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """(N, 5) x, y, its sigma, weight and tint: as the kernels take them."""
+        return np.column_stack([self.xy_m, self.sigma_m, self.weight, self.yellow])
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ _REACHES_M = (0.18, 0.30, 0.24)
 _REACH_PX = 1.5  # the same in picture pixels, where those are wider: what the lens blurs
 # Sigma of a crossing's lateral position on the road and in the picture. Rough joints look like markers, beside them.
 _PAINT_SIGMA_M, _MARKER_SIGMA_M, _SIGMA_PX = 0.05, 0.08, 0.7
-_HILL_M = 0.15  # sigma at 50 m of what the road's rise and fall, unknown here, adds
+_HILL_M = 0.3  # sigma at 50 m of what the rise and fall of the road adds, beyond what the fit knows
 
 
 @dataclass(frozen=True, eq=False)
