@@ -36,9 +36,24 @@ class Rows:
         return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
 
     def __getitem__(self, rows: Any) -> Self:
-        """The rows picked by a boolean mask, an index array or a slice."""
-        picked = {f.name: getattr(self, f.name)[rows] for f in fields(self)}  # type: ignore[arg-type]
-        return type(self)(**picked)
+        """The rows picked by a boolean mask, an index array or a slice.
+
+        Rows of arrays that were checked need no check: it would take most of the time.
+
+        Raises:
+            ValueError: a single number, which is no selection of rows.
+        """
+        if isinstance(rows, np.ndarray) and rows.dtype == np.bool_ and rows.shape == (len(self),):
+            rows = np.flatnonzero(rows)  # once for all columns
+        picked = object.__new__(type(self))
+        for name in self.__dataclass_fields__:  # type: ignore[attr-defined]
+            array = getattr(self, name)
+            part = array[rows]
+            if part.ndim != array.ndim:
+                raise ValueError(f"{rows} picks no rows of {type(self).__name__}; give a mask, indices or a slice")
+            part.flags.writeable = array.flags.writeable
+            object.__setattr__(picked, name, part)
+        return picked
 
 
 @dataclass(frozen=True, eq=False)
