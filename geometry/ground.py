@@ -77,6 +77,8 @@ class BoxSlopes:
 def box_slopes(camera: Camera, xyxy_px: np.ndarray, noise: RangeNoise = DEFAULT_NOISE) -> BoxSlopes:
     """Slopes of the middle of each edge of (N, 4) boxes through the full camera model (lens, pitch, yaw, roll)."""
     box = np.asarray(xyxy_px, np.float64).reshape(-1, 4)
+    if camera.distortion.model == "none":
+        return _straight_slopes(camera, np.ascontiguousarray(box), noise)
     finite = np.array(np.isfinite(box).all(axis=1), dtype=bool)
     box = np.where(finite[:, None], box, 0.0)
     points = np.repeat(0.5 * (box[:, :2] + box[:, 2:])[:, None], 8, axis=1)  # each edge half a pixel out and in
@@ -96,6 +98,17 @@ def box_slopes(camera: Camera, xyxy_px: np.ndarray, noise: RangeNoise = DEFAULT_
         sigma=np.where(known, np.abs(slopes[:, 4:] - slopes[:, :4]), 1.0) * edge_px[:, None],
         seen=known & inside,
     )
+
+
+def _straight_slopes(camera: Camera, box: np.ndarray, noise: RangeNoise) -> BoxSlopes:
+    """The same for a lens without distortion, in one compiled loop."""
+    from geometry.ground_kernels import edge_slopes
+
+    lens = np.array([camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px, camera.width_px, camera.height_px])
+    doubts = np.array([noise.edge_px, noise.edge_share, noise.border_px])
+    slope, sigma, seen = np.empty(box.shape), np.empty(box.shape), np.empty(box.shape, bool)
+    edge_slopes(box, lens, np.ascontiguousarray(camera.vehicle_from_camera_rotation), doubts, slope, sigma, seen)
+    return BoxSlopes(slope, sigma, seen)
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,19 +71,22 @@ class SizePriors:
         log_hwl: (N, K, 3) natural logarithms of the mean sizes in metres.
         spread: (N, K, 3) standard deviations of those logarithms.
         grounded: (N,) bool.
+        log_mean, log_sigma: (N, 3) of the logarithms over the whole mixture.
     """
 
     share: np.ndarray
     log_hwl: np.ndarray
     spread: np.ndarray
     grounded: np.ndarray
+    log_mean: np.ndarray
+    log_sigma: np.ndarray
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation, (N, 3) each, of the logarithms over the whole mixture."""
-        weight = self.share[..., None]
-        mean = np.sum(weight * self.log_hwl, axis=1)
-        second = np.sum(weight * (self.spread**2 + (self.log_hwl - mean[:, None]) ** 2), axis=1)
-        return mean, np.sqrt(second)
+        return self.log_mean, self.log_sigma
+
+
+_COLUMNS = tuple(SizePriors.__dataclass_fields__)
 
 
 @cache
@@ -91,11 +94,18 @@ def _table() -> SizePriors:
     padded = [kinds + (kinds[0],) * (KINDS - len(kinds)) for kinds in SIZE_PRIORS.values()]
     share = [[k.share for k in kinds] + [0.0] * (KINDS - len(kinds)) for kinds in SIZE_PRIORS.values()]
     count = len(padded)
+    log_hwl = np.log([[k.hwl_m for k in kinds] for kinds in padded])
+    spread = np.array([[k.spread for k in kinds] for kinds in padded])
+    weight = np.array(share)[..., None]
+    mean = np.sum(weight * log_hwl, axis=1)
+    second = np.sum(weight * (spread**2 + (log_hwl - mean[:, None]) ** 2), axis=1)
     return SizePriors(
         frozen_array(share, np.float64, (count, KINDS), "share"),
-        frozen_array(np.log([[k.hwl_m for k in kinds] for kinds in padded]), np.float64, (count, KINDS, 3), "log_hwl"),
-        frozen_array([[k.spread for k in kinds] for kinds in padded], np.float64, (count, KINDS, 3), "spread"),
+        frozen_array(log_hwl, np.float64, (count, KINDS, 3), "log_hwl"),
+        frozen_array(spread, np.float64, (count, KINDS, 3), "spread"),
         frozen_array([kinds[0].grounded for kinds in padded], np.bool_, (count,), "grounded"),
+        frozen_array(mean, np.float64, (count, 3), "log_mean"),
+        frozen_array(np.sqrt(second), np.float64, (count, 3), "log_sigma"),
     )
 
 
@@ -112,4 +122,4 @@ def size_priors(class_id: np.ndarray) -> SizePriors:
     table = _table()
     if ids.size and (ids.min() < 0 or ids.max() >= len(table.grounded)):
         raise ValueError(f"class_id spans {ids.min()} to {ids.max()}, must be 0 to {len(table.grounded) - 1}")
-    return SizePriors(table.share[ids], table.log_hwl[ids], table.spread[ids], table.grounded[ids])
+    return SizePriors(*(getattr(table, name)[ids] for name in _COLUMNS))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -164,3 +166,20 @@ def test_boxes_of_nonsense_are_invalid_not_numbers() -> None:
     boxes = np.array([[np.nan, 1, 2, 3], [5, 5, 5, 5], [-50, -50, -10, -10]], dtype=float)
     points = range_objects(CAMERA, boxes, np.zeros(3, np.int64))
     assert not points.valid.any() and np.isnan(points.xy_m).all()
+
+
+def test_slopes_through_no_lens_are_those_through_a_lens_of_no_distortion() -> None:
+    """The compiled loop against the general way through every camera model: boxes anywhere, numbers that are none."""
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(-50, 1300, (300, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(0, 300, (300, 2))], axis=1)
+    boxes[3, 2], boxes[4, 1] = np.nan, np.inf
+    straight = Camera(1242, 375, 721.5, 700.0, 609.6, 172.9, 1.65, pitch_rad=0.02, yaw_rad=-0.9, roll_rad=0.01)
+    bent = replace(straight, distortion=Distortion("brown", (0.0, 0.0, 0.0, 0.0)))
+    noise = RangeNoise(edge_px=0.7, edge_share=0.02)
+    one, other = box_slopes(straight, boxes, noise), box_slopes(bent, boxes, noise)
+    np.testing.assert_array_equal(one.seen, other.seen)
+    assert not one.seen[3:5].any() and one.seen.any() and (one.slope[10:] == 0).any()
+    finite = np.delete(np.arange(300), [3, 4])
+    np.testing.assert_allclose(one.slope[finite], other.slope[finite], atol=1e-12)
+    np.testing.assert_allclose(one.sigma[finite], other.sigma[finite], rtol=1e-7, atol=1e-12)

@@ -38,6 +38,7 @@ _DEEP_L = (np.abs(_COS) + _LENGTHWISE * _COS) / 2
 _DEEP_W = (np.abs(_SIN) - _SIDEWISE * _SIN) / 2
 _SIDE_L = _LENGTHWISE * _SIN / 2
 _SIDE_W = _SIDEWISE * _COS / 2
+_CORNERS = np.stack([_DEEP_L, _DEEP_W, _SIDE_L, _SIDE_W])  # (4, B, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,20 +53,12 @@ class Sides:
 
 def sides(state: np.ndarray) -> Sides:
     """Sides of the boxes of rows (R, STATES) at each of ``YAWS_RAD``: the outermost corners as seen from the camera."""
-    scale = -state[:, LOG_X, None, None]
-    width, length = np.exp(state[:, LOG_W, None, None] + scale), np.exp(state[:, LOG_L, None, None] + scale)
-    deep = 1.0 + length * _DEEP_L + width * _DEEP_W
-    slope = (state[:, BEARING, None, None] + length * _SIDE_L + width * _SIDE_W) / deep
-    pick = np.stack([slope.argmax(axis=2), slope.argmin(axis=2)], axis=2)
-    rows, bins = np.ogrid[: len(state), : len(YAWS_RAD)]
-    rows, bins = rows[..., None], bins[..., None]
-    slope, inverse = slope[rows, bins, pick], 1.0 / deep[rows, bins, pick]
-    return Sides(
-        slope=slope,
-        by_bearing=inverse,
-        by_log_w=width * (_SIDE_W[bins, pick] - slope * _DEEP_W[bins, pick]) * inverse,
-        by_log_l=length * (_SIDE_L[bins, pick] - slope * _DEEP_L[bins, pick]) * inverse,
-    )
+    from tracking.motion_kernels import outermost
+
+    out = np.empty((4, len(state), len(YAWS_RAD), 2))
+    place = np.ascontiguousarray(state[:, [LOG_X, BEARING, LOG_W, LOG_L]])
+    outermost(place, _CORNERS, (out[0], out[1], out[2], out[3]))
+    return Sides(*out)
 
 
 @dataclass(frozen=True, eq=False)

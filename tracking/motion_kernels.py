@@ -86,3 +86,128 @@ def kind_shares(rows, log_like, log_weight, log_prior, shape):  # type: ignore[n
                 share[i, k] += likely * math.exp(log_prior[row, g, k] + shape[i, k] - top)
         share[i] /= share[i].sum()
     return share
+
+
+@_jit("void(f8[:,::1], f8[:,:,::1], UniTuple(f8[:,:,::1], 4))")
+def outermost(state, corners, out):  # type: ignore[no-untyped-def]
+    """Left and right side of every row at every heading: the outermost of four corners.
+
+    Args:
+        state: (R, 4) log x, bearing, log width, log length.
+        corners: (4, B, 4) parts of length and width in the depth of a corner, then in its place aside.
+        out: slope and its derivatives by bearing, log width and log length, (R, B, 2) each.
+    """
+    slope, by_bearing, by_log_w, by_log_l = out
+    for i in range(len(state)):
+        near = math.exp(-state[i, 0])
+        bearing, width, length = state[i, 1], math.exp(state[i, 2]) * near, math.exp(state[i, 3]) * near
+        for b in range(corners.shape[1]):
+            slope[i, b, 0], slope[i, b, 1] = -np.inf, np.inf
+            for c in range(4):
+                deep_l, deep_w = corners[0, b, c], corners[1, b, c]
+                side_l, side_w = corners[2, b, c], corners[3, b, c]
+                inverse = 1.0 / (1.0 + length * deep_l + width * deep_w)
+                here = (bearing + length * side_l + width * side_w) * inverse
+                for end in range(2):
+                    if (here > slope[i, b, 0]) if end == 0 else (here < slope[i, b, 1]):
+                        slope[i, b, end], by_bearing[i, b, end] = here, inverse
+                        by_log_w[i, b, end] = width * (side_w - here * deep_w) * inverse
+                        by_log_l[i, b, end] = length * (side_l - here * deep_l) * inverse
+
+
+@_jit("void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,:,::1], i8, f8[:,:,:,::1], f8[:,::1], f8[::1])")
+def kind_gains(mean, cov, gain, share, kinds, first, gains, information, push):  # type: ignore[no-untyped-def]
+    """What exchanging the wide prior for each kind's does: gains of rows, and information on the shared unknowns.
+
+    Args:
+        mean, cov, gain: (N, n), (N, n, n), (N, n, m) of rows given the shared unknowns.
+        share: (N, K) probabilities of the kinds.
+        kinds: (2, N, K, 3) centre and variance of the quotient of priors, a measurement of the sizes.
+        first: index of the first size in a row.
+        gains: (N, K, n, 3) output.
+        information, push: (m, m), (m,) outputs, added to.
+    """
+    count, states, unknowns = gain.shape
+    S, inverse = np.empty((3, 3)), np.empty((3, 3))
+    for i in range(count):
+        for k in range(share.shape[1]):
+            for a in range(3):
+                for b in range(3):
+                    S[a, b] = cov[i, first + a, first + b]
+                S[a, a] += kinds[1, i, k, a]
+            for a in range(3):  # by cofactors
+                for b in range(3):
+                    p, q, r, s = (a + 1) % 3, (a + 2) % 3, (b + 1) % 3, (b + 2) % 3
+                    inverse[b, a] = S[p, r] * S[q, s] - S[p, s] * S[q, r]
+            determinant = S[0, 0] * inverse[0, 0] + S[0, 1] * inverse[1, 0] + S[0, 2] * inverse[2, 0]
+            for a in range(3):
+                for b in range(3):
+                    inverse[a, b] /= determinant
+            for n in range(states):
+                for b in range(3):
+                    total = 0.0
+                    for a in range(3):
+                        total += cov[i, n, first + a] * inverse[a, b]
+                    gains[i, k, n, b] = total
+            for u in range(unknowns):
+                for b in range(3):
+                    weighed = 0.0
+                    for a in range(3):
+                        weighed += gain[i, first + a, u] * inverse[a, b]
+                    weighed *= share[i, k]
+                    push[u] += weighed * (kinds[0, i, k, b] - mean[i, first + b])
+                    for v in range(unknowns):
+                        information[u, v] += weighed * gain[i, first + b, v]
+
+
+@_jit(
+    "void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,:,::1], i8, f8[:,:,:,::1], f8[:,::1], f8[::1],"
+    " f8[:,::1], f8[:,:,::1])"
+)
+def kind_moments(  # type: ignore[no-untyped-def]
+    mean, cov, gain, share, kinds, first, gains, shared_cov, step, out_mean, out_cov
+):
+    """Mean (N, n) and covariance (N, n, n) of rows over their kinds and over the shared unknowns.
+
+    Arguments as ``kind_gains``; ``shared_cov`` (m, m) and ``step`` (m,) are the shared unknowns' new covariance and the
+    change of their mean.
+    """
+    count, states, unknowns = gain.shape
+    kind_count = share.shape[1]
+    centre = np.empty((kind_count, states))
+    left, spread = np.empty((states, unknowns)), np.empty((states, unknowns))
+    for i in range(count):
+        out_mean[i] = 0.0
+        out_cov[i] = 0.0
+        for k in range(kind_count):
+            for n in range(states):
+                total = mean[i, n]
+                for a in range(3):
+                    total += gains[i, k, n, a] * (kinds[0, i, k, a] - mean[i, first + a])
+                for u in range(unknowns):
+                    value = gain[i, n, u]
+                    for a in range(3):
+                        value -= gains[i, k, n, a] * gain[i, first + a, u]
+                    left[n, u] = value
+                    total += value * step[u]
+                centre[k, n] = total
+                out_mean[i, n] += share[i, k] * total
+            for n in range(states):
+                for u in range(unknowns):
+                    total = 0.0
+                    for v in range(unknowns):
+                        total += left[n, v] * shared_cov[v, u]
+                    spread[n, u] = total
+            for n in range(states):
+                for o in range(states):
+                    total = cov[i, n, o]
+                    for a in range(3):
+                        total -= gains[i, k, n, a] * cov[i, first + a, o]
+                    for u in range(unknowns):
+                        total += spread[n, u] * left[o, u]
+                    out_cov[i, n, o] += share[i, k] * total
+        for k in range(kind_count):
+            for n in range(states):
+                for o in range(states):
+                    apart = (centre[k, n] - out_mean[i, n]) * (centre[k, o] - out_mean[i, o])
+                    out_cov[i, n, o] += share[i, k] * apart

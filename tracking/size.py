@@ -60,25 +60,19 @@ def apply_priors(
         share: (N, K) probability of each kind (``tracking.body_kind``).
         wide_mean: (N, 3) mean of the wide prior that the rows hold.
     """
-    at = slice(LOG_H, LOG_H + 3)
-    precise, vague = priors.spread**-2.0, (wide_prior(priors).sigma ** -2.0)[:, None]
-    variance = 1.0 / (precise - vague)  # (N, K, 3) of the quotient
-    centre = variance * (precise * priors.log_hwl - vague * wide_mean[:, None])
+    from tracking.motion_kernels import kind_gains, kind_moments
 
-    P = rows.cov[:, None]  # (N, 1, n, n)
-    C = rows.gain[:, at]  # (N, 3, m)
-    S = P[..., at, at] + variance[..., None] * np.eye(3)  # (N, K, 3, 3) given the shared unknowns
-    residual = centre - rows.mean[:, None, at]
-    S_inverse = np.linalg.inv(S)
-    K = P[..., :, at] @ S_inverse  # (N, K, n, 3)
-    CtS = C.transpose(0, 2, 1)[:, None] @ S_inverse * share[..., None, None]
-    cov = np.linalg.inv(np.linalg.inv(shared.cov) + (CtS @ C[:, None]).sum(axis=(0, 1)))
+    precise, vague = priors.spread**-2.0, (wide_prior(priors).sigma ** -2.0)[:, None]
+    kinds = np.empty((2, *priors.spread.shape))  # the quotient: centre and variance
+    kinds[1] = 1.0 / (precise - vague)
+    kinds[0] = kinds[1] * (precise * priors.log_hwl - vague * wide_mean[:, None])
+    given = (rows.mean, rows.cov, rows.gain, share, kinds, LOG_H)
+    gains = np.empty((*share.shape, rows.mean.shape[1], 3))
+    information, push = np.linalg.inv(shared.cov), np.zeros(len(shared.mean))
+    kind_gains(*given, gains, information, push)
+    cov = np.linalg.inv(information)
     cov = 0.5 * (cov + cov.T)
-    step = cov @ (CtS @ residual[..., None])[..., 0].sum(axis=(0, 1))
-    gain = rows.gain[:, None] - K @ C[:, None]
-    mean = rows.mean[:, None] + (K @ residual[..., None])[..., 0] + gain @ step
-    own = P - K @ S @ K.swapaxes(-1, -2) + gain @ cov @ gain.swapaxes(-1, -2)
-    middle = np.einsum("nk,nks->ns", share, mean)
-    rest = mean - middle[:, None]
-    whole = np.einsum("nk,nkst->nst", share, own + rest[..., :, None] * rest[..., None, :])
-    return Joined(middle, whole, share, Shared(shared.mean + step, cov))
+    step = cov @ push
+    mean, whole = np.empty(rows.mean.shape), np.empty(rows.cov.shape)
+    kind_moments(*given, gains, cov, step, mean, whole)
+    return Joined(mean, whole, share, Shared(shared.mean + step, cov))
