@@ -1,0 +1,210 @@
+"""Compiled loops against plain NumPy and closed forms."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from geometry.camera import Camera
+from perception.lanes import kernels
+from perception.lanes.family import Shape, search
+from perception.lanes.fit import fit_family
+from perception.lanes.ridge import Crossings, find_crossings, marking_evidence
+from perception.lanes.slices import HALF_WIDTH_M, STEP_M, SliceGrid
+
+CAMERA = Camera(1280, 720, 1000.0, 1000.0, 639.5, 359.5, height_m=1.5, pitch_rad=math.radians(3))
+NO_BOXES = np.empty((0, 4))
+
+
+@pytest.fixture(scope="module")
+def grid():
+    built = SliceGrid.build(CAMERA)
+    assert built is not None
+    return built
+
+
+def noise_view(grid, seed=0):
+    """A smooth random view with a few lines, so that every branch has work."""
+    rng = np.random.default_rng(seed)
+    view = cv2.GaussianBlur(rng.uniform(40, 200, (*grid.visible.shape, 3)), (0, 0), 1.2)
+    view[:, [100, 101, 160, 161, 220, 221]] += 60
+    return np.clip(view, 0, 255).astype(np.uint8)
+
+
+def two_sided(values, reach):
+    """How far each row's values exceed those a reach to both sides."""
+    out = np.zeros_like(values)
+    for row, k in enumerate(reach):
+        line = values[row]
+        out[row, k:-k] = np.maximum(line[k:-k] - np.maximum(line[: -2 * k], line[2 * k :]), 0)
+    return out
+
+
+def summed(values, count):
+    padded = np.pad(values, ((count // 2, count // 2), (0, 0)))
+    return sum(padded[k : k + len(values)] for k in range(count))
+
+
+def test_ridges_are_those_of_plain_numpy(grid):
+    view = noise_view(grid)
+    blue, green, red = (view[..., k].astype(float) for k in range(3))
+    light = np.log(0.5 * (green + red) + 8)
+    hue = light - np.log(blue + 8)
+    edge = cv2.BORDER_REPLICATE
+    narrow, wide = cv2.blur(light, (3, 1)), cv2.blur(light, (3, 3), borderType=edge)
+    tint = cv2.blur(hue, (3, 3), borderType=edge)
+    reach = grid.reach
+    paint = np.maximum(two_sided(narrow, reach[:, 0]), two_sided(wide, reach[:, 1]))
+    paint = np.minimum(paint + 0.7 * two_sided(tint, reach[:, 0]), 2.0)
+    change = np.zeros_like(narrow)
+    change[2:-2] = np.maximum(np.abs(narrow[3:-1] - narrow[1:-3]), np.abs(narrow[4:] - narrow[:-4]))
+    marker = np.minimum(two_sided(change, reach[:, 2]), 0.7)
+    found = kernels.ridges(view, reach)
+    for got, expected, atol in zip(found, (summed(paint, 3), summed(marker, 9), tint), (2e-5, 5e-5, 1e-5), strict=True):
+        assert np.abs(expected).max() > 0.1
+        np.testing.assert_allclose(got[:, 30:-30], expected[:, 30:-30], atol=atol)
+
+
+def test_crossings_are_the_strongest_crests_of_each_slice(grid):
+    evidence = marking_evidence(noise_view(grid), grid)
+    box = np.array([[500.0, 400.0, 700.0, 600.0]])
+    free = grid.uncovered(box)
+    crossings = find_crossings(evidence, grid, free)
+    assert (np.diff(crossings.row) >= 0).all() and np.bincount(crossings.row).max() == 8
+    usable = (free.visible & free.free[free.cell]).reshape(grid.visible.shape)
+    for row in (20, 90, 150, 240):
+        s = evidence.strength[row]
+        crest = np.flatnonzero((s[1:-1] >= s[:-2]) & (s[1:-1] > s[2:]) & (s[1:-1] > 1.6) & usable[row, 1:-1]) + 1
+        strongest = crest[np.argsort(-s[crest], kind="stable")][:8]
+        mine = crossings[crossings.row == row]
+        np.testing.assert_allclose(mine.column, strongest, atol=0.5)
+        np.testing.assert_allclose(mine.xy_m[:, 1], HALF_WIDTH_M - STEP_M * mine.column)
+        assert (mine.xy_m[:, 0] == grid.x_m[row]).all()
+    px, _ = CAMERA.px_from_ground(crossings.xy_m)
+    covered = ((px > box[0, :2] + 4) & (px < box[0, 2:] - 4)).all(axis=1)
+    assert not covered.any() and len(find_crossings(evidence, grid, grid.uncovered(NO_BOXES))) > len(crossings)
+
+
+def test_paths_run_along_the_family(grid):
+    shape = Shape(heading=0.02, bend=5e-4, spread=1e-3, twist=1e-6, sag=2e-5)
+    base = np.array([-5.0, -1.7, 0.0, 1.8, 8.0])
+    column, seen = kernels.paths(shape.array, base, grid.x_m, grid.uncovered(NO_BOXES).arrays)
+    x = grid.x_m[:, None]
+    y = base * (1 + shape.spread * x + shape.sag * x**2) + shape.heading * x + shape.bend * x**2 + shape.twist * x**3
+    expected = (HALF_WIDTH_M - y) / STEP_M
+    inside = (expected > 0) & (expected < len(grid.y_m) - 1)
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(column[inside], expected[inside], atol=0.51)
+    rows = np.broadcast_to(np.arange(len(x))[:, None], column.shape)
+    np.testing.assert_array_equal(seen[inside], grid.visible[rows, column][inside])
+    np.testing.assert_allclose(shape.base_m(np.stack(np.broadcast_arrays(x, y), -1)[:, 3]), 1.8)
+
+
+def test_votes_are_those_of_a_plain_histogram():
+    rng = np.random.default_rng(3)
+    xy = np.stack([rng.uniform(4, 50, 300), rng.uniform(-12, 12, 300)], -1)
+    votes = rng.uniform(0.1, 3, 300)
+    hypotheses = rng.normal(0, [0.03, 1e-3, 3e-3], (20, 3))
+    support = kernels.vote(xy, votes, hypotheses)
+    x, y = xy.T
+    kernel = np.pad([0.5, 1.0, 0.5], 6) - np.convolve(np.full(13, 1 / 13), [0.5, 1.0, 0.5])
+    for found, (heading, bend, spread) in zip(support, hypotheses, strict=True):
+        base = (y - heading * x - bend * x**2) / (1 + spread * x)
+        histogram = np.histogram(base, 120, (-9, 9), weights=votes)[0]
+        histogram[[0, -1]] = 0.0
+        peaks = np.maximum(np.convolve(histogram, kernel, "same")[7:-7], 0)
+        assert found == pytest.approx((peaks**2).sum(), rel=1e-9)
+
+
+def test_search_anywhere_is_right_where_the_coarse_guesses_mislead():
+    """The best of the coarse hypotheses lies far from this road: with it alone followed up, a base is 8 cm off."""
+    rng = np.random.default_rng(0)
+    truth, bases = Shape(-0.0546875, 0.0003, 0.00390625), np.array([2.0, -1.5, 5.5])
+    x = np.tile(np.linspace(5, 45, 60), 3)
+    d = np.repeat(bases, 60)
+    y = d * (1 + truth.spread * x) + truth.heading * x + truth.bend * x**2 + rng.normal(0, 0.03, len(x))
+    xy = np.concatenate([np.stack([x, y], -1), np.stack([rng.uniform(5, 45, 100), rng.uniform(-9, 9, 100)], -1)])
+    n, weight = len(xy), np.repeat([0.9, 0.4], [180, 100])
+    crossings = Crossings(np.zeros(n, int), np.zeros(n), xy, np.full(n, 0.05), weight, np.zeros(n))
+    found, _ = search(crossings, None)
+    fit = fit_family(crossings, found, bases)
+    np.testing.assert_allclose(fit.coeff[:, 0], bases, atol=0.03)
+
+
+def family_points(shape, bases, noise_m=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    x = np.tile(np.linspace(4, 50, 80), len(bases))
+    d = np.repeat(bases, 80)
+    y = d * (1 + x * (shape.spread + x * shape.sag)) + x * (shape.heading + x * (shape.bend + x * shape.twist))
+    y += rng.normal(0, 1, len(x)) * noise_m
+    return np.column_stack([x, y, np.full(len(x), 0.05), np.full(len(x), 0.9), np.zeros(len(x))])
+
+
+def test_fit_recovers_a_road_that_rises():
+    """Boundaries open ever faster as the road rises: exact but for what the priors hold back."""
+    truth, bases = Shape(0.01, 4e-4, 1e-3, 5e-7, 6e-5), np.array([1.9, -1.7, 5.4])
+    guess = Shape(0.0, 3e-4, 0.0)
+    common, coeff, cov, member = kernels.fit(family_points(truth, bases), guess.array, bases + 0.1)
+    np.testing.assert_array_equal(member, np.repeat(np.arange(3), 80))
+    np.testing.assert_allclose(coeff[:, 0], bases, atol=0.01)
+    assert common[4] == pytest.approx(truth.sag, abs=2e-5)
+    x = np.linspace(4, 50, 20)
+    for k, d in enumerate(bases):
+        y = d * (1 + x * (truth.spread + x * truth.sag)) + x * (truth.heading + x * (truth.bend + x * truth.twist))
+        np.testing.assert_allclose(np.polynomial.polynomial.polyval(x, coeff[k]), y, atol=0.02)
+        assert (np.linalg.eigvalsh(cov[k]) > 0).all()
+
+
+def test_fit_is_not_pulled_by_outliers():
+    truth, bases = Shape(0.01, 4e-4), np.array([1.9, -1.7])
+    points = family_points(truth, bases, noise_m=0.02)
+    points[::7, 1] += 0.25
+    _, coeff, _, _ = kernels.fit(points, truth.array, bases)
+    np.testing.assert_allclose(coeff[:, 0], bases, atol=0.03)
+
+
+def figures(points, row, visible_to_m=40.0):
+    x_m = np.linspace(60, 3, 200)
+    seen = (x_m < visible_to_m)[:, None]
+    return kernels.looks(row, np.zeros(len(row), np.int64), points, np.zeros((1, 4)), seen, x_m)[0]
+
+
+def points_at(x, y, weight=0.9, tint=0.0):
+    return np.column_stack([x, y, np.full(len(x), 0.05), np.full(len(x), weight), np.full(len(x), tint)])
+
+
+def test_looks_of_a_line_of_a_double_line_and_of_clutter():
+    rows, x = np.arange(100), np.linspace(38, 3.5, 100)
+    line = figures(points_at(x, np.full(100, 0.02), tint=0.4), rows)
+    assert line[kernels.PAINTED] == 1.0 and line[kernels.CELLS] == 30
+    assert line[kernels.BANDS] == line[kernels.PAINTED_BANDS] == 3
+    assert line[kernels.SCATTER] == pytest.approx(0.4)
+    assert (line[kernels.ALONE], line[kernels.DOUBLE], line[kernels.YELLOW]) == (1.0, 0.0, 1.0)
+    assert (line[kernels.FIRST_M], line[kernels.LAST_M]) == (3.5, 38.0)
+
+    twice = points_at(np.repeat(x, 2), np.tile([0.0, 0.24], 100))
+    double = figures(twice, np.repeat(rows, 2))
+    assert double[kernels.DOUBLE] == 1.0 and double[kernels.MIDDLE_M] == pytest.approx(0.12)
+    assert double[kernels.SCATTER] == pytest.approx(0.0) and double[kernels.YELLOW] == 0.0
+
+    rng = np.random.default_rng(1)
+    clutter = figures(points_at(np.repeat(x, 4), rng.uniform(-1, 1, 400)), np.repeat(rows, 4))
+    assert clutter[kernels.SCATTER] > 1.5
+    assert clutter[kernels.ALONE] == pytest.approx(0.15 / 0.65, abs=0.1)
+
+
+def test_looks_of_the_last_metres_of_paint():
+    x = np.linspace(8.5, 4, 40)
+    told = figures(points_at(x, np.zeros(40)), np.arange(40))
+    assert told[kernels.BANDS] == 3 and told[kernels.PAINTED_BANDS] == 1
+    assert told[kernels.PAINT_M] == pytest.approx(5, abs=1)
+    nothing = kernels.looks(
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int64),
+        np.zeros((0, 5)),
+        np.zeros((1, 4)),
+        np.ones((5, 1), bool),
+        np.ones(5),
+    )[0]
+    assert nothing[kernels.LAST_M] < nothing[kernels.FIRST_M]
