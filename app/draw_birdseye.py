@@ -118,8 +118,9 @@ class BirdsEyePanel:
     def _follow(self, panel: np.ndarray, tracks: Tracks, t_s: float) -> None:
         """Draws where objects were in the last seconds, as seen from the vehicle then."""
         kept, lines, colours = {}, [], []
-        places = self._fixed(np.nan_to_num(tracks.xy_m, nan=_NOWHERE_M)).tolist()
-        known = (np.isfinite(tracks.xy_m).all(axis=1) & ON_ROAD[tracks.class_id]).tolist()
+        finite = np.isfinite(tracks.xy_m).all(axis=1)
+        places = self._fixed(np.where(finite[:, None], tracks.xy_m, _NOWHERE_M)).tolist()
+        known = (finite & ON_ROAD[tracks.class_id]).tolist()
         for row, track_id in enumerate(tracks.track_id.tolist()):
             trail = kept[track_id] = self._trails.get(track_id) or _Trail()
             line = trail.go_on(t_s, places[row] if known[row] else ())
@@ -189,7 +190,8 @@ class _Trail:
 def ellipses(xy_m: np.ndarray, cov: np.ndarray, scale_px_per_m: float) -> np.ndarray:
     """(N, K, 2) outlines in vehicle metres at two sigma of positions (N, 2) with covariances (N, 4, 4); mere points
     where that is under 1.5 pixels or far out of the panel."""
-    xx, xy, yy = np.nan_to_num(cov[:, [0, 0, 1], [0, 1, 1]]).T
+    part = cov[:, [0, 0, 1], [0, 1, 1]].T
+    xx, xy, yy = np.where(np.isfinite(part), part, 0.0)
     longest = np.sqrt((xx + yy) / 2 + np.hypot((xx - yy) / 2, xy))
     drawn = (longest > 0.75 / scale_px_per_m) & (longest < _REACH_M)
     # the lower triangle of Cholesky takes the unit circle to one sigma
