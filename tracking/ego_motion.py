@@ -30,6 +30,7 @@ _SEEK_WIDTH_PX = 225
 _BLOCK_PX = 10  # of the measure; smaller ones find the noise of smooth roads
 _SKY = 0.3  # of the picture's height: what is farther above the horizon is left out
 _WINDOW_PX, _LEVELS = 9, 2  # of the flow: larger windows and a third halving cost more and were no better
+_POSE_STEP = math.radians(0.1)  # and 2 mm of height
 _LEAST_ROAD_PX = 16  # height of the road in the picture
 _NO_POINTS = np.empty((0, 2), np.float32)
 
@@ -128,6 +129,9 @@ class EgoMotionEstimator:
         # Points along both sides and the middle: the nearest may lie where the lens model shows nothing.
         x_m, y_m = np.meshgrid(np.linspace(*config.road_ahead_m, 12), config.road_aside_m * np.array([-1.0, 0.0, 1.0]))
         self._road_m = np.stack([x_m.ravel(), y_m.ravel()], axis=-1)
+        self._road_mask: tuple[np.ndarray | None, int] = (None, 0)
+        self._road_shape: tuple[int, ...] = ()
+        self._road_pose = (NAN,) * 4
 
     def step(self, bgr: np.ndarray, camera: Camera, detections: Detections, t_s: float) -> EgoMotion:
         """Motion since the last frame; NaN where it cannot be known, as in the first.
@@ -185,7 +189,18 @@ class EgoMotionEstimator:
             self._elsewhere = _corners(small, mask, self.config.scene_points, _SCENE_APART_PX, shrink)
 
     def _road(self, camera: Camera, shrink: int, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
-        """Mask at the size (h, w) ``shape`` of the road ahead below its topmost row, and that row."""
+        """Mask at the size (h, w) ``shape`` of the road ahead below its topmost row, and that row; kept while the
+        camera stays as it is within what would show."""
+        pose = (camera.pitch_rad, camera.yaw_rad, camera.roll_rad, camera.height_m)
+        if (
+            shape != self._road_shape
+            or max(abs(a - b) for a, b in zip(pose, self._road_pose, strict=True)) > _POSE_STEP
+        ):
+            self._road_shape, self._road_pose = shape, pose
+            self._road_mask = self._drawn_road(camera, shrink, shape)
+        return self._road_mask
+
+    def _drawn_road(self, camera: Camera, shrink: int, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
         px, valid = camera.px_from_ground(self._road_m)
         px = (px[valid] + 0.5) / shrink - 0.5
         if len(px) < 6:
