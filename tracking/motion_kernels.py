@@ -211,3 +211,149 @@ def kind_moments(  # type: ignore[no-untyped-def]
                 for o in range(states):
                     apart = (centre[k, n] - out_mean[i, n]) * (centre[k, o] - out_mean[i, o])
                     out_cov[i, n, o] += share[i, k] * apart
+
+
+@numba.njit(inline="always")
+def _factor(S, size):  # type: ignore[no-untyped-def]
+    """Cholesky's factor in place of the lower triangle of the first ``size`` rows; True where there is one."""
+    for a in range(size):
+        for b in range(a + 1):
+            total = S[a, b]
+            for c in range(b):
+                total -= S[a, c] * S[b, c]
+            if a == b:
+                if not total > 0.0:
+                    return False
+                S[a, a] = math.sqrt(total)
+            else:
+                S[a, b] = total / S[b, b]
+    return True
+
+
+@numba.njit
+def _innovation(H, cov, R, PHt, S):  # type: ignore[no-untyped-def]
+    """P H' (n, k) and S = H P H' + R (k, k) of one row, into the last two arguments."""
+    size, states = H.shape
+    for n in range(states):
+        for a in range(size):
+            total = 0.0
+            for o in range(states):
+                total += cov[n, o] * H[a, o]
+            PHt[n, a] = total
+    for a in range(size):
+        for b in range(size):
+            total = R[a, b]
+            for n in range(states):
+                total += H[a, n] * PHt[n, b]
+            S[a, b] = total
+
+
+@_jit("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
+def surprises(cov, H, C, R, residual, shared_cov, out):  # type: ignore[no-untyped-def]
+    """Normalised innovation squared of each row, the shared unknowns' part in it; NaN where S is not positive.
+
+    Args:
+        cov, H, R, residual: (N, n, n), (N, k, n), (N, k, k), (N, k).
+        C: (N, k, m) derivatives by the shared unknowns, the rows' gains included.
+        shared_cov: (m, m).
+        out: (N,).
+    """
+    count, size, states = H.shape
+    unknowns = C.shape[2]
+    PHt, S, z = np.empty((states, size)), np.empty((size, size)), np.empty(size)
+    weighed = np.empty((size, unknowns))
+    for i in range(count):
+        _innovation(H[i], cov[i], R[i], PHt, S)
+        for a in range(size):
+            for u in range(unknowns):
+                total = 0.0
+                for v in range(unknowns):
+                    total += C[i, a, v] * shared_cov[v, u]
+                weighed[a, u] = total
+        for a in range(size):
+            for b in range(size):
+                for u in range(unknowns):
+                    S[a, b] += weighed[a, u] * C[i, b, u]
+        if not _factor(S, size):
+            out[i] = np.nan
+            continue
+        out[i] = 0.0
+        for a in range(size):
+            total = residual[i, a]
+            for b in range(a):
+                total -= S[a, b] * z[b]
+            z[a] = total / S[a, a]
+            out[i] += z[a] * z[a]
+
+
+@_jit("void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
+def take_in(mean, cov, gain, H, C, R, residual, information, push):  # type: ignore[no-untyped-def]
+    """Kalman update of rows given the shared unknowns, in place (covariances in Joseph's form), and what they tell of
+    those.
+
+    Args:
+        mean, cov, gain: (N, n), (N, n, n), (N, n, m), changed in place.
+        H, C, R, residual: as ``surprises``.
+        information, push: (m, m) and (m,), added to.
+    """
+    count, size, states = H.shape
+    unknowns = C.shape[2]
+    PHt, S, inverse = np.empty((states, size)), np.empty((size, size)), np.empty((size, size))
+    K, A, AP = np.empty((states, size)), np.empty((states, states)), np.empty((states, states))
+    for i in range(count):
+        _innovation(H[i], cov[i], R[i], PHt, S)
+        _factor(S, size)
+        for c in range(size):  # columns of the inverse: forward, then back
+            for a in range(size):
+                total = 1.0 if a == c else 0.0
+                for b in range(a):
+                    total -= S[a, b] * inverse[b, c]
+                inverse[a, c] = total / S[a, a]
+            for a in range(size - 1, -1, -1):
+                total = inverse[a, c]
+                for b in range(a + 1, size):
+                    total -= S[b, a] * inverse[b, c]
+                inverse[a, c] = total / S[a, a]
+        for u in range(unknowns):
+            for b in range(size):
+                weighed = 0.0
+                for a in range(size):
+                    weighed += C[i, a, u] * inverse[a, b]
+                push[u] += weighed * residual[i, b]
+                for v in range(unknowns):
+                    information[u, v] += weighed * C[i, b, v]
+        for n in range(states):
+            for b in range(size):
+                total = 0.0
+                for a in range(size):
+                    total += PHt[n, a] * inverse[a, b]
+                K[n, b] = total
+                mean[i, n] += total * residual[i, b]
+            for u in range(unknowns):
+                for b in range(size):
+                    gain[i, n, u] -= K[n, b] * C[i, b, u]
+            for o in range(states):
+                total = 1.0 if n == o else 0.0
+                for b in range(size):
+                    total -= K[n, b] * H[i, b, o]
+                A[n, o] = total
+        for n in range(states):
+            for o in range(states):
+                total = 0.0
+                for p in range(states):
+                    total += A[n, p] * cov[i, p, o]
+                AP[n, o] = total
+            for b in range(size):  # K R, where P H' is not needed any more
+                total = 0.0
+                for a in range(size):
+                    total += K[n, a] * R[i, a, b]
+                PHt[n, b] = total
+        for n in range(states):
+            for o in range(n + 1):
+                total = 0.0
+                for p in range(states):
+                    total += AP[n, p] * A[o, p]
+                for b in range(size):
+                    total += PHt[n, b] * K[o, b]
+                cov[i, n, o] = total
+                cov[i, o, n] = total

@@ -104,26 +104,29 @@ class Measured:
 
 def surprise(shared: Shared, rows: RowsGiven, seen: Measured) -> np.ndarray:
     """Normalised innovation squared (R,) of each row."""
-    C = seen.H @ rows.gain + seen.D
-    S = seen.H @ rows.cov @ seen.H.transpose(0, 2, 1) + C @ shared.cov @ C.transpose(0, 2, 1) + seen.R
-    return np.sum(seen.residual * np.linalg.solve(S, seen.residual[..., None])[..., 0], axis=1)
+    from tracking.motion_kernels import surprises
+
+    out = np.empty(len(rows.mean))
+    H, C, R, residual = _dense(rows, seen)
+    surprises(np.ascontiguousarray(rows.cov), H, C, R, residual, np.ascontiguousarray(shared.cov), out)
+    return out
 
 
 def update(shared: Shared, rows: RowsGiven, seen: Measured) -> tuple[Shared, RowsGiven]:
     """Rows and shared unknowns after a measurement of every row."""
+    from tracking.motion_kernels import take_in
+
+    mean, cov, gain = (np.array(part, order="C") for part in (rows.mean, rows.cov, rows.gain))
+    information, push = np.linalg.inv(shared.cov), np.zeros(len(shared.mean))
+    take_in(mean, cov, gain, *_dense(rows, seen), information, push)
+    after = np.linalg.inv(information)
+    after = 0.5 * (after + after.T)
+    step = after @ push
+    return Shared(shared.mean + step, after), RowsGiven(mean + gain @ step, cov, gain)
+
+
+def _dense(rows: RowsGiven, seen: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """H, derivatives by the shared unknowns with the rows' gains in them, R and residual, as the compiled loops want
+    them."""
     C = seen.H @ rows.gain + seen.D
-    PHt = rows.cov @ seen.H.transpose(0, 2, 1)
-    S = seen.H @ PHt + seen.R
-    S_inverse = np.linalg.inv(S)
-    K = PHt @ S_inverse
-    CtS = C.transpose(0, 2, 1) @ S_inverse
-    information = np.linalg.inv(shared.cov) + (CtS @ C).sum(axis=0)
-    cov = np.linalg.inv(information)
-    cov = 0.5 * (cov + cov.T)
-    step = cov @ (CtS @ seen.residual[..., None])[..., 0].sum(axis=0)
-    mean = rows.mean + (K @ seen.residual[..., None])[..., 0]
-    gain = rows.gain - K @ C
-    A = np.eye(rows.mean.shape[1]) - K @ seen.H
-    P = A @ rows.cov @ A.transpose(0, 2, 1) + K @ seen.R @ K.transpose(0, 2, 1)
-    P = 0.5 * (P + P.transpose(0, 2, 1))
-    return Shared(shared.mean + step, cov), RowsGiven(mean + gain @ step, P, gain)
+    return tuple(np.ascontiguousarray(part) for part in (seen.H, C, seen.R, seen.residual))  # type: ignore[return-value]
