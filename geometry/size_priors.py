@@ -14,7 +14,7 @@ practice (heads of three 200 to 300 mm lamps, signs of 600 to 900 mm).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -122,4 +122,14 @@ def size_priors(class_id: np.ndarray) -> SizePriors:
     table = _table()
     if ids.size and (ids.min() < 0 or ids.max() >= len(table.grounded)):
         raise ValueError(f"class_id spans {ids.min()} to {ids.max()}, must be 0 to {len(table.grounded) - 1}")
-    return SizePriors(*(getattr(table, name)[ids] for name in _COLUMNS))
+    return _rows(ids.tobytes())
+
+
+@lru_cache(maxsize=256)
+def _rows(ids: bytes) -> SizePriors:
+    """The same classes come frame after frame; the arrays are shared, so nobody may write into them."""
+    table, rows = _table(), np.frombuffer(ids, np.int64)
+    columns = [getattr(table, name)[rows] for name in _COLUMNS]
+    for column in columns:
+        column.flags.writeable = False
+    return SizePriors(*columns)

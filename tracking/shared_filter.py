@@ -69,8 +69,9 @@ def predict_shared(
     # Each direction in units of its own sigma, by what it moves in the rows in units of theirs.
     size, direction = np.linalg.eigh(left)
     moved = rows.gain @ (direction * np.sqrt(np.maximum(size, 0.0)))
-    weight = 1.0 / np.maximum(np.einsum("rnn->rn", rows.cov), 1e-12)
-    gram = np.einsum("rni,rn,rnj->ij", moved, weight, moved)
+    scale = 1.0 / np.sqrt(np.maximum(np.einsum("rnn->rn", rows.cov), 1e-12))
+    weighed = (moved * scale[..., None]).reshape(-1, moved.shape[2])
+    gram = weighed.T @ weighed
     moved = moved @ np.linalg.eigh(gram)[1][:, ::-1]
     rest = moved[:, :, memory:]
     kept = np.zeros((*gain.shape[:2], memory))
