@@ -89,13 +89,13 @@ class TrackerConfig:
     stay_s: float = 8.0
     show: float = 0.87
     hide: float = 0.5
-    show_unseen: float = 0.25
+    show_unseen: float = 0.15
     drop: float = 0.02
     max_unseen_s: float = 2.5
     birth_odds: float = 0.05
     birth: float = 0.02
     duplicate: float = 0.9
-    smooth: float = 0.65
+    smooth: float = 0.8
     doubt_show: float = 0.2
     doubt_hide: float = 0.3
     doubt_unseen: float = 0.8
