@@ -19,9 +19,8 @@ from perception.lanes.slices import SliceGrid
 from perception.lanes.status import lane_status
 from perception.types import BELIEVED_SCORE, CLASS_ID, Detections, Frame, LaneBoundary, LaneColour, LaneKind, Lanes
 
-_COVERING = np.array(
-    [CLASS_ID[name] for name in ("car", "truck", "bus", "train", "person", "rider", "bicycle", "motorcycle")]
-)
+_COVERING = np.zeros(len(CLASS_ID), bool)  # by class
+_COVERING[[CLASS_ID[n] for n in ("car", "truck", "bus", "train", "person", "rider", "bicycle", "motorcycle")]] = True
 _COVERING_SCORE = 0.35  # weaker boxes are often no objects, and would hide the paint
 _BOX_MARGIN = 0.06  # of a box's size: detectors cut bumpers and shadows
 _MATCH_M = 0.5  # a followed boundary and a new fit so near to each other are the same
@@ -213,7 +212,7 @@ def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
 
 def _covering_boxes(detections: Detections) -> np.ndarray:
     """(B, 4) boxes of what stands on the road, a little larger."""
-    sure = np.isin(detections.class_id, _COVERING) & (detections.score >= _COVERING_SCORE)
+    sure = _COVERING[detections.class_id] & (detections.score >= _COVERING_SCORE)
     boxes = detections.xyxy_px[sure].astype(float)
     grow = _BOX_MARGIN * (boxes[:, 2:] - boxes[:, :2])
     return np.concatenate([boxes[:, :2] - grow, boxes[:, 2:] + grow], axis=1)
