@@ -68,7 +68,7 @@ def hidden_car(reupdate: bool) -> tuple[float, float]:
             x -= 3.0 * (k - 6)
         tracks = tracker.update(found([car(x)]), t_s)
     assert len(tracker) == 1 and tracks.detection.tolist() == [0]
-    return float(tracker._table.rate[0, 0]), true_speed
+    return float(tracker._table.data[0, RATE][0]), true_speed
 
 
 def test_after_a_gap_the_velocity_is_that_of_the_path_not_the_wrong_one_kept_through_it() -> None:
@@ -85,7 +85,7 @@ def test_a_track_seen_in_every_frame_is_not_touched() -> None:
         tracker = Tracker(TrackerConfig(reupdate=reupdate))
         for k in range(30):
             tracker.update(found([car(100 + 5 * k)]), 0.04 * k)
-        rates.append(tracker._table.rate.copy())
+        rates.append(tracker._table.data[:, RATE].copy())
     np.testing.assert_array_equal(*rates)
 
 

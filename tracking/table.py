@@ -34,21 +34,6 @@ class TrackTable:
     def __len__(self) -> int:
         return len(self.data)
 
-    @property
-    def box(self) -> np.ndarray:
-        """(N, 4) view."""
-        return self.data[:, BOX]
-
-    @property
-    def rate(self) -> np.ndarray:
-        """(N, 4) view."""
-        return self.data[:, RATE]
-
-    @property
-    def cov(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Views (N, 4) of the covariances: box, box with rate, rate."""
-        return self.data[:, PP], self.data[:, PV], self.data[:, VV]
-
     def column(self, index: int) -> np.ndarray:
         """(N,) view of one of the single columns."""
         return self.data[:, index]
