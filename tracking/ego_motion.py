@@ -24,10 +24,11 @@ NAN = math.nan
 _STANDING_PX = 0.2  # half of all points moved less than this: the vehicle stands; at 0.5 m/s near road moves 0.3 px
 _STANDING_MPS = 0.1
 _LEAST_KEPT = 0.4  # of the points of a kind; with fewer left new ones are sought before their turn
-_ROAD_APART_PX, _SCENE_APART_PX = 8.0, 12.0  # least distances of corners
+# Least distances of corners, and the block of the measure: smaller ones find the noise of smooth roads, larger ones
+# corners whose place elsewhere is less sure.
+_ROAD_PX, _SCENE_PX = (8.0, 16.0), (12.0, 10.0)
 # Corners are sought in a picture of one or two times this width: what is followed is whatever is seen there.
 _SEEK_WIDTH_PX = 225
-_BLOCK_PX = 10  # of the measure; smaller ones find the noise of smooth roads
 _SKY = 0.3  # of the picture's height: what is farther above the horizon is left out
 _WINDOW_PX, _LEVELS = 9, 2  # of the flow: larger windows and a third halving cost more and were no better
 _POSE_STEP = math.radians(0.1)  # and 2 mm of height
@@ -181,12 +182,12 @@ class EgoMotionEstimator:
             self._on_road = _NO_POINTS
         elif self._turn_of_road or len(self._on_road) < _LEAST_KEPT * self.config.road_points:
             part = cv2.bitwise_and(mask[top:], road)
-            self._on_road = _corners(small[top:], part, self.config.road_points, _ROAD_APART_PX, shrink)
+            self._on_road = _corners(small[top:], part, self.config.road_points, _ROAD_PX, shrink)
             self._on_road[:, 1] += shrink * top
         if not self._turn_of_road or len(self._elsewhere) < _LEAST_KEPT * self.config.scene_points:
             if road is not None:
                 mask[top:][road > 0] = 0
-            self._elsewhere = _corners(small, mask, self.config.scene_points, _SCENE_APART_PX, shrink)
+            self._elsewhere = _corners(small, mask, self.config.scene_points, _SCENE_PX, shrink)
 
     def _road(self, camera: Camera, shrink: int, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
         """Mask at the size (h, w) ``shape`` of the road ahead below its topmost row, and that row; kept while the
@@ -299,9 +300,9 @@ def _boxes(xyxy_px: np.ndarray, scale: float, shape: tuple[int, ...]) -> np.ndar
     return np.nan_to_num(wide).clip(0, [shape[1], shape[0]] * 2).astype(np.int64)
 
 
-def _corners(small: np.ndarray, mask: np.ndarray, count: int, apart_px: float, shrink: int) -> np.ndarray:
+def _corners(small: np.ndarray, mask: np.ndarray, count: int, sizes_px: tuple[float, float], shrink: int) -> np.ndarray:
     """Corners (N, 2) by Shi and Tomasi's measure in a picture reduced by ``shrink``, in pixels of the whole one."""
-    apart, block = max(round(apart_px / shrink), 1), max(round(_BLOCK_PX / shrink) | 1, 3)
+    apart, block = max(round(sizes_px[0] / shrink), 1), max(round(sizes_px[1] / shrink) | 1, 3)
     found = cv2.goodFeaturesToTrack(small, count, 0.01, apart, mask=mask, blockSize=block)
     return _NO_POINTS.copy() if found is None else shrink * found.reshape(-1, 2) + np.float32((shrink - 1) / 2)
 
