@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from geometry.camera import Camera
-from perception.lanes import kernels
+from perception.lanes import fit_kernels, kernels
 from perception.lanes.family import Shape, search
 from perception.lanes.fit import fit_family
 from perception.lanes.ridge import Crossings, find_crossings, marking_evidence
@@ -145,7 +145,7 @@ def test_fit_recovers_a_road_that_rises():
     """Boundaries open ever faster as the road rises: exact but for what the priors hold back."""
     truth, bases = Shape(0.01, 4e-4, 1e-3, 5e-7, 6e-5), np.array([1.9, -1.7, 5.4])
     guess = Shape(0.0, 3e-4, 0.0)
-    common, coeff, cov, member = kernels.fit(family_points(truth, bases), guess.array, bases + 0.1)
+    common, coeff, cov, member = fit_kernels.fit(family_points(truth, bases), guess.array, bases + 0.1)
     np.testing.assert_array_equal(member, np.repeat(np.arange(3), 80))
     np.testing.assert_allclose(coeff[:, 0], bases, atol=0.01)
     assert common[4] == pytest.approx(truth.sag, abs=2e-5)
@@ -160,14 +160,14 @@ def test_fit_is_not_pulled_by_outliers():
     truth, bases = Shape(0.01, 4e-4), np.array([1.9, -1.7])
     points = family_points(truth, bases, noise_m=0.02)
     points[::7, 1] += 0.25
-    _, coeff, _, _ = kernels.fit(points, truth.array, bases)
+    _, coeff, _, _ = fit_kernels.fit(points, truth.array, bases)
     np.testing.assert_allclose(coeff[:, 0], bases, atol=0.03)
 
 
 def figures(points, row, visible_to_m=40.0):
     x_m = np.linspace(60, 3, 200)
     seen = (x_m < visible_to_m)[:, None]
-    return kernels.looks(row, np.zeros(len(row), np.int64), points, np.zeros((1, 4)), seen, x_m)[0]
+    return fit_kernels.looks(row, np.zeros(len(row), np.int64), points, np.zeros((1, 4)), seen, x_m)[0]
 
 
 def points_at(x, y, weight=0.9, tint=0.0):
@@ -177,29 +177,29 @@ def points_at(x, y, weight=0.9, tint=0.0):
 def test_looks_of_a_line_of_a_double_line_and_of_clutter():
     rows, x = np.arange(100), np.linspace(38, 3.5, 100)
     line = figures(points_at(x, np.full(100, 0.02), tint=0.4), rows)
-    assert line[kernels.PAINTED] == 1.0 and line[kernels.CELLS] == 30
-    assert line[kernels.BANDS] == line[kernels.PAINTED_BANDS] == 3
-    assert line[kernels.SCATTER] == pytest.approx(0.4)
-    assert (line[kernels.ALONE], line[kernels.DOUBLE], line[kernels.YELLOW]) == (1.0, 0.0, 1.0)
-    assert (line[kernels.FIRST_M], line[kernels.LAST_M]) == (3.5, 38.0)
+    assert line[fit_kernels.PAINTED] == 1.0 and line[fit_kernels.CELLS] == 30
+    assert line[fit_kernels.BANDS] == line[fit_kernels.PAINTED_BANDS] == 3
+    assert line[fit_kernels.SCATTER] == pytest.approx(0.4)
+    assert (line[fit_kernels.ALONE], line[fit_kernels.DOUBLE], line[fit_kernels.YELLOW]) == (1.0, 0.0, 1.0)
+    assert (line[fit_kernels.FIRST_M], line[fit_kernels.LAST_M]) == (3.5, 38.0)
 
     twice = points_at(np.repeat(x, 2), np.tile([0.0, 0.24], 100))
     double = figures(twice, np.repeat(rows, 2))
-    assert double[kernels.DOUBLE] == 1.0 and double[kernels.MIDDLE_M] == pytest.approx(0.12)
-    assert double[kernels.SCATTER] == pytest.approx(0.0) and double[kernels.YELLOW] == 0.0
+    assert double[fit_kernels.DOUBLE] == 1.0 and double[fit_kernels.MIDDLE_M] == pytest.approx(0.12)
+    assert double[fit_kernels.SCATTER] == pytest.approx(0.0) and double[fit_kernels.YELLOW] == 0.0
 
     rng = np.random.default_rng(1)
     clutter = figures(points_at(np.repeat(x, 4), rng.uniform(-1, 1, 400)), np.repeat(rows, 4))
-    assert clutter[kernels.SCATTER] > 1.5
-    assert clutter[kernels.ALONE] == pytest.approx(0.15 / 0.65, abs=0.1)
+    assert clutter[fit_kernels.SCATTER] > 1.5
+    assert clutter[fit_kernels.ALONE] == pytest.approx(0.15 / 0.65, abs=0.1)
 
 
 def test_looks_of_the_last_metres_of_paint():
     x = np.linspace(8.5, 4, 40)
     told = figures(points_at(x, np.zeros(40)), np.arange(40))
-    assert told[kernels.BANDS] == 3 and told[kernels.PAINTED_BANDS] == 1
-    assert told[kernels.PAINT_M] == pytest.approx(5, abs=1)
-    nothing = kernels.looks(
+    assert told[fit_kernels.BANDS] == 3 and told[fit_kernels.PAINTED_BANDS] == 1
+    assert told[fit_kernels.PAINT_M] == pytest.approx(5, abs=1)
+    nothing = fit_kernels.looks(
         np.zeros(0, np.int64),
         np.zeros(0, np.int64),
         np.zeros((0, 5)),
@@ -207,4 +207,4 @@ def test_looks_of_the_last_metres_of_paint():
         np.ones((5, 1), bool),
         np.ones(5),
     )[0]
-    assert nothing[kernels.LAST_M] < nothing[kernels.FIRST_M]
+    assert nothing[fit_kernels.LAST_M] < nothing[fit_kernels.FIRST_M]

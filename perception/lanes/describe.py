@@ -48,14 +48,14 @@ def describe(crossings: Crossings, fit: FamilyFit, seen: np.ndarray, x_m: np.nda
     Args:
         seen: (S, K) bool: slices where each boundary lies in the picture and uncovered; x_m: (S,) their distances.
     """
-    from perception.lanes.kernels import looks
+    from perception.lanes.fit_kernels import looks
 
     figures = looks(crossings.row, fit.member, crossings.points, fit.coeff, np.ascontiguousarray(seen), x_m)
     return [_look(told) for told in figures.tolist()]
 
 
 def _look(told: list[float]) -> Look | None:
-    """What the figures of ``kernels.looks`` say of one boundary."""
+    """What the figures of ``fit_kernels.looks`` say of one boundary."""
     cells, share, paint_m, bands, painted_bands, evidence, scatter, alone, double, middle_m, yellow, first_m, last_m = (
         told
     )

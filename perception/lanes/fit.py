@@ -78,7 +78,7 @@ def fit_family(crossings: Crossings, shape: Shape, base_m: np.ndarray) -> Family
     in each round to the nearest curve within a corridor. Each boundary's own cubic is held by a Gaussian prior: what
     the family says of it.
     """
-    from perception.lanes.kernels import fit
+    from perception.lanes.fit_kernels import fit
 
     common, coeff, cov, member = fit(crossings.points, shape.array, np.ascontiguousarray(base_m, float))
     heading, bend, twist, spread, sag = common.tolist()
