@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from geometry.compiled import compiled
 
 STEPS, TURN_STEPS, PLANE_STEPS = 8, 4, 6
 _REGULARISATION = 1e-9
@@ -18,11 +19,7 @@ _SCALE = 3.0  # of the median residual: three quarters of a normal distribution'
 _MAX_GROWTH = 0.4  # a point this much farther from the focus was passed at 2.5 times the way travelled: hardly any is
 
 
-def _jit(signature: str):  # type: ignore[no-untyped-def]
-    return numba.njit(signature, cache=True, nogil=True, error_model="numpy")
-
-
-@_jit("float64(float64[::1], int64)")
+@compiled("float64(float64[::1], int64)")
 def upper_median(values, count):  # type: ignore[no-untyped-def]
     """The upper median of the first numbers, which it puts into another order: Hoare's quickselect."""
     middle, low, high = count // 2, 0, count - 1
@@ -46,14 +43,14 @@ def upper_median(values, count):  # type: ignore[no-untyped-def]
     return values[middle]
 
 
-@_jit("float64(float64, float64)")
+@compiled("float64(float64, float64)")
 def geman_mcclure(error, scale):  # type: ignore[no-untyped-def]
     """Weight of a residual: outliers lose all influence."""
     falloff = 1.0 + (error / scale) ** 2
     return 1.0 / (falloff * falloff)
 
 
-@_jit("void(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[::1])")
+@compiled("void(float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64[::1])")
 def normal_equations(design, error, weight, matrix, vector):  # type: ignore[no-untyped-def]
     """Adds weighted products of the rows of ``design`` (N, n) to (n, n), and their products with the errors to (n,)."""
     n = len(vector)
@@ -65,7 +62,7 @@ def normal_equations(design, error, weight, matrix, vector):  # type: ignore[no-
                 matrix[a, b] += part * design[i, b]
 
 
-@_jit("void(float64[:, ::1], float64[::1])")
+@compiled("void(float64[:, ::1], float64[::1])")
 def solve_positive(matrix, vector):  # type: ignore[no-untyped-def]
     """Solves a positive definite system (n, n) by Cholesky's factors; ``vector`` (n,) becomes the solution."""
     n = len(vector)
@@ -84,7 +81,9 @@ def solve_positive(matrix, vector):  # type: ignore[no-untyped-def]
         vector[i] /= matrix[i, i]
 
 
-@_jit("void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64, float64[::1], float64[:, ::1])")
+@compiled(
+    "void(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64, float64[::1], float64[:, ::1])"
+)
 def distances_from_lines(before, now, turn, focus, noise, error, jacobian):  # type: ignore[no-untyped-def]
     """Signed distances of moved points from their lines through the focus of expansion, and how they fall.
 
@@ -116,7 +115,7 @@ def distances_from_lines(before, now, turn, focus, noise, error, jacobian):  # t
         jacobian[i, 3], jacobian[i, 4] = normal_x * clear, normal_y * clear
 
 
-@_jit("void(float64[::1], float64[:, ::1])")
+@compiled("void(float64[::1], float64[:, ::1])")
 def rotation(omega, turn):  # type: ignore[no-untyped-def]
     """Fills the rotation (3, 3) of a vector (3,): Rodrigues' formula."""
     square = omega[0] ** 2 + omega[1] ** 2 + omega[2] ** 2
@@ -130,7 +129,7 @@ def rotation(omega, turn):  # type: ignore[no-untyped-def]
         turn[j, i] = rest * omega[i] * omega[j] + sine * omega[k]
 
 
-@_jit(
+@compiled(
     "float64(float64[:, ::1], float64[:, ::1], float64, float64, float64[:, ::1], float64[::1], float64[::1], "
     "float64[:, ::1])"
 )
@@ -182,7 +181,7 @@ def turn_and_focus(before, now, noise, scale, priors, state, weight, information
     return max(noise, math.sqrt(squares / total))
 
 
-@_jit("float64(float64[:, ::1], float64[::1], float64[::1], boolean[::1], float64[::1], float64[:, ::1])")
+@compiled("float64(float64[:, ::1], float64[::1], float64[::1], boolean[::1], float64[::1], float64[:, ::1])")
 def plane_from_growth(rays, growth, sigma, first, plane, information):  # type: ignore[no-untyped-def]
     """The road plane from how fast its points move away from the focus: growth = plane . ray, robustly.
 

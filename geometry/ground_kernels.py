@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from geometry.compiled import compiled
 
 _AHEAD = 1e-3  # least forward part of a ray's direction
 
 
-@numba.njit("void(f8[:,::1], f8[::1], f8[:,::1], f8[::1], f8[:,::1], f8[:,::1], b1[:,::1])", cache=True, nogil=True)
+@compiled("void(f8[:,::1], f8[::1], f8[:,::1], f8[::1], f8[:,::1], f8[:,::1], b1[:,::1])")
 def edge_slopes(box, lens, turn, noise, slope, sigma, seen):  # type: ignore[no-untyped-def]
     """Slopes of the middle of each edge, half a pixel out and in: their mean, and noise by their difference.
 

@@ -12,6 +12,7 @@ import math
 import numba
 import numpy as np
 
+from geometry.compiled import compiled
 from tracking.classes import FADE, FLICKER_COST, GROUP
 from tracking.frame import D_BOX, D_CLASS, D_EVIDENCE, D_ODDS, D_ROW, D_SCORE, D_WIDTH, D_XYXY
 from tracking.table import (
@@ -49,11 +50,6 @@ _SMALLEST_PX = 1.0  # predicted boxes never shrink below
 _LEAST_NOISE = 0.05  # of the variance: no detection is exact, however sure
 _WHOLE_DROP = 6.0  # log-odds, as from a score of 0.999 to one of 0.7, from which on a score has dropped entirely
 _LEAST_GAIN = 1e-9  # a pair is worth joining above
-
-
-def compiled(signature: str):  # type: ignore[no-untyped-def]
-    """Decorator that compiles a loop for one signature."""
-    return numba.njit(signature, cache=True, nogil=True, error_model="numpy")
 
 
 @numba.njit(inline="always")

@@ -11,12 +11,10 @@ import math
 import numba
 import numpy as np
 
-
-def _jit(signature: str):  # type: ignore[no-untyped-def]
-    return numba.njit(signature, cache=True, nogil=True, error_model="numpy")
+from geometry.compiled import compiled
 
 
-@_jit("void(i8[::1], f8[:,::1], f8[::1], f8[::1], f8[:,::1], UniTuple(f8[:,:,::1], 2), f8[:,::1])")
+@compiled("void(i8[::1], f8[:,::1], f8[::1], f8[::1], f8[:,::1], UniTuple(f8[:,:,::1], 2), f8[:,::1])")
 def weigh_heights(rows, boxes, constants, scales, log_h, grids, var):  # type: ignore[no-untyped-def]
     """One Kalman step of the departure of the road, at every height and scale, and the log-likelihood of the box.
 
@@ -57,7 +55,7 @@ def weigh_heights(rows, boxes, constants, scales, log_h, grids, var):  # type: i
                 log_like[row, g, j] = remember * log_like[row, g, j] - constant[j] - 0.5 * rest * rest / whole[j]
 
 
-@_jit("f8[:,::1](i8[::1], f8[:,:,::1], f8[::1], f8[:,:,::1], f8[:,::1])")
+@compiled("f8[:,::1](i8[::1], f8[:,:,::1], f8[::1], f8[:,:,::1], f8[:,::1])")
 def kind_shares(rows, log_like, log_weight, log_prior, shape):  # type: ignore[no-untyped-def]
     """Probability (R, K) of each kind: likelihoods (N, G, J) summed over scales and over heights of each kind.
 
@@ -88,7 +86,7 @@ def kind_shares(rows, log_like, log_weight, log_prior, shape):  # type: ignore[n
     return share
 
 
-@_jit("void(f8[:,::1], f8[:,:,::1], UniTuple(f8[:,:,::1], 4))")
+@compiled("void(f8[:,::1], f8[:,:,::1], UniTuple(f8[:,:,::1], 4))")
 def outermost(state, corners, out):  # type: ignore[no-untyped-def]
     """Left and right side of every row at every heading: the outermost of four corners.
 
@@ -115,7 +113,7 @@ def outermost(state, corners, out):  # type: ignore[no-untyped-def]
                         by_log_l[i, b, end] = length * (side_l - here * deep_l) * inverse
 
 
-@_jit("void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,:,::1], i8, f8[:,:,:,::1], f8[:,::1], f8[::1])")
+@compiled("void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,:,::1], i8, f8[:,:,:,::1], f8[:,::1], f8[::1])")
 def kind_gains(mean, cov, gain, share, kinds, first, gains, information, push):  # type: ignore[no-untyped-def]
     """What exchanging the wide prior for each kind's does: gains of rows, and information on the shared unknowns.
 
@@ -160,7 +158,7 @@ def kind_gains(mean, cov, gain, share, kinds, first, gains, information, push): 
                         information[u, v] += weighed * gain[i, first + b, v]
 
 
-@_jit(
+@compiled(
     "void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,:,::1], i8, f8[:,:,:,::1], f8[:,::1], f8[::1],"
     " f8[:,::1], f8[:,:,::1])"
 )
@@ -248,7 +246,7 @@ def _innovation(H, cov, R, PHt, S):  # type: ignore[no-untyped-def]
             S[a, b] = total
 
 
-@_jit("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
+@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
 def surprises(cov, H, C, R, residual, shared_cov, out):  # type: ignore[no-untyped-def]
     """Normalised innovation squared of each row, the shared unknowns' part in it; NaN where S is not positive.
 
@@ -286,7 +284,9 @@ def surprises(cov, H, C, R, residual, shared_cov, out):  # type: ignore[no-untyp
             out[i] += z[a] * z[a]
 
 
-@_jit("void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
+@compiled(
+    "void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])"
+)
 def take_in(mean, cov, gain, H, C, R, residual, information, push):  # type: ignore[no-untyped-def]
     """Kalman update of rows given the shared unknowns, in place (covariances in Joseph's form), and what they tell of
     those.

@@ -7,9 +7,9 @@ import math
 import numba
 import numpy as np
 
+from geometry.compiled import compiled
 from tracking.existence import BIN, HIGHEST, LOWEST, PROBABILITY_EDGE
 from tracking.frame import D_EVIDENCE, D_ODDS
-from tracking.kernels import compiled
 
 
 @compiled("void(f8[:,::1], f8[::1], f8, UniTuple(f8, 5))")
