@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from perception.lanes.kernels import jit
+from geometry.compiled import compiled
 
 _CAUCHY = 2.0
 _CORRELATED = 9.0  # neighbouring slices see the same paint: so many count as one
@@ -42,7 +42,7 @@ _ON_M, _BESIDE_M, _AROUND_M = 0.15, 0.50, 1.00  # to each side: of a line, and o
 _COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
 
 
-@jit("f8[:,::1](f8[:,::1])")
+@compiled("f8[:,::1](f8[:,::1])")
 def _inverse(matrix):  # type: ignore[no-untyped-def]
     """Inverse of a symmetric, positive definite matrix of a few rows (Gauss and Jordan, in place)."""
     size = len(matrix)
@@ -60,7 +60,7 @@ def _inverse(matrix):  # type: ignore[no-untyped-def]
     return matrix
 
 
-@jit("void(f8[:,::1], f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1])")
+@compiled("void(f8[:,::1], f8[::1], f8[::1], f8[:,::1], f8[::1], i8[::1])")
 def _joint_equations(points, common, base, information, gradient, member):  # type: ignore[no-untyped-def]
     """Adds what the points (N, 5) say to the normal equations of (heading, bend, twist, spread, sag, bases).
 
@@ -89,7 +89,7 @@ def _joint_equations(points, common, base, information, gradient, member):  # ty
                 information[place[i], place[j]] += weight * row[i] * row[j]
 
 
-@jit("Tuple((f8[::1], f8[::1], f8[:,::1], i8[::1]))(f8[:,::1], f8[::1], f8[::1])")
+@compiled("Tuple((f8[::1], f8[::1], f8[:,::1], i8[::1]))(f8[:,::1], f8[::1], f8[::1])")
 def _joint(points, prior, start_m):  # type: ignore[no-untyped-def]
     """Shape (5,), bases (K,), their covariance (5 + K, 5 + K) and the points' boundaries (N,)."""
     size = _SHARED + len(start_m)
@@ -115,7 +115,7 @@ def _joint(points, prior, start_m):  # type: ignore[no-untyped-def]
     return common, base, cov, member
 
 
-@jit("f8[:,::1](f8[:,::1], f8[::1], f8, i8)")
+@compiled("f8[:,::1](f8[:,::1], f8[::1], f8, i8)")
 def _expected(cov, common, base_m, k):  # type: ignore[no-untyped-def]
     """(4, 4) information of what the family says of the coefficients of boundary k."""
     jacobian = np.zeros((4, len(cov)))
@@ -132,7 +132,7 @@ def _expected(cov, common, base_m, k):  # type: ignore[no-untyped-def]
     return _inverse(out)
 
 
-@jit("void(f8[:,::1], i8[::1], i8, f8[:,::1], f8[::1], f8[:,::1])")
+@compiled("void(f8[:,::1], i8[::1], i8, f8[:,::1], f8[::1], f8[:,::1])")
 def _own(points, member, k, prior, coeff, cov):  # type: ignore[no-untyped-def]
     """Boundary k (4,) on its own, held by the family: fits ``coeff`` on and fills its covariance (4, 4)."""
     start, row, gradient = coeff.copy(), np.empty(4), np.empty(4)
@@ -160,7 +160,7 @@ def _own(points, member, k, prior, coeff, cov):  # type: ignore[no-untyped-def]
                 cov[i, j] = found[i, j]
 
 
-@jit("Tuple((f8[::1], f8[:,::1], f8[:,:,::1], i8[::1]))(f8[:,::1], f8[::1], f8[::1])")
+@compiled("Tuple((f8[::1], f8[:,::1], f8[:,:,::1], i8[::1]))(f8[:,::1], f8[::1], f8[::1])")
 def fit(points, prior, base_m):  # type: ignore[no-untyped-def]
     """Shape (5,), coefficients (K, 4), covariances (K, 4, 4), and the boundary (N,) of each point, -1 for none.
 
@@ -175,13 +175,13 @@ def fit(points, prior, base_m):  # type: ignore[no-untyped-def]
     return common, coeff, cov, member
 
 
-@jit("i8(f8)")
+@compiled("i8(f8)")
 def _cell(x_m):  # type: ignore[no-untyped-def]
     at = math.floor(x_m - _KIND_NEAR_M)
     return int(at) if 0 <= at < _KIND_CELLS else -1
 
 
-@jit("void(f8[::1], b1[::1], b1[::1])")
+@compiled("void(f8[::1], b1[::1], b1[::1])")
 def _bands(told, hit, visible):  # type: ignore[no-untyped-def]
     """Fills in what cells (C,) with paint and in sight say."""
     for b in range(len(_BANDS) - 1):
@@ -197,7 +197,7 @@ def _bands(told, hit, visible):  # type: ignore[no-untyped-def]
     told[PAINTED] = told[PAINT_M] / max(told[CELLS], 1.0)
 
 
-@jit("void(f8[::1], i8[::1], f8[:,::1], f8[::1], b1[::1], f8[::1])")
+@compiled("void(f8[::1], i8[::1], f8[:,::1], f8[::1], b1[::1], f8[::1])")
 def _paint(told, row, points, mine, hit, rests):  # type: ignore[no-untyped-def]
     """Fills in what the crossings of a boundary say, its evidence as yet a plain sum, and the cells (C,) they hit.
 
@@ -234,7 +234,7 @@ def _paint(told, row, points, mine, hit, rests):  # type: ignore[no-untyped-def]
     told[YELLOW] = yellow / tinted if tinted >= _MIN_TINTED else math.nan
 
 
-@jit("f8(f8[:,::1], f8[::1])")
+@compiled("f8(f8[:,::1], f8[::1])")
 def _alone(points, rests):  # type: ignore[no-untyped-def]
     """Share that a line has of the evidence on it and a little beside it, where slices tell the two apart."""
     on = beside = 0.0
@@ -247,7 +247,7 @@ def _alone(points, rests):  # type: ignore[no-untyped-def]
     return on / max(on + beside, 1e-9)
 
 
-@jit("f8[:,::1](i8[::1], i8[::1], f8[:,::1], f8[:,::1], b1[:,::1], f8[::1])")
+@compiled("f8[:,::1](i8[::1], i8[::1], f8[:,::1], f8[:,::1], b1[:,::1], f8[::1])")
 def looks(row, member, points, coeff, seen, x_m):  # type: ignore[no-untyped-def]
     """(K, 13) figures of boundaries (K, 4); see above.
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from geometry.compiled import compiled
 from perception.lanes.slices import HALF_WIDTH_M, STEP_M
 
 _LOG_OFFSET = 8.0  # grey levels: below that a camera's noise is larger than the signal
@@ -39,15 +39,10 @@ _VOTE_BINS = round(2 * VOTE_SPAN_M / VOTE_BIN_M)
 _AROUND_BINS = 6  # to each side, 2 m in all: what stands out of that is a boundary, the rest is clutter
 
 
-def jit(signature: str):  # type: ignore[no-untyped-def]
-    """Decorator: compiled for one signature, kept on disk."""
-    return numba.njit(signature, cache=True, nogil=True, error_model="numpy")
-
-
 # -- evidence ---------------------------------------------------------------------------------------------------------
 
 
-@jit("void(f4[::1], i8, f4[::1])")
+@compiled("void(f4[::1], i8, f4[::1])")
 def _two_sided(values, reach, out):  # type: ignore[no-untyped-def]
     """How far values (L,) exceed the greater of those a reach to the left and to the right; 0 where they do not."""
     width = len(values)
@@ -60,7 +55,7 @@ def _two_sided(values, reach, out):  # type: ignore[no-untyped-def]
             to[j] = max(middle[j] - max(left[j], right[j]), _NOTHING)
 
 
-@jit("void(u1[:,:,::1], f4[:,::1], f4[:,::1])")
+@compiled("void(u1[:,:,::1], f4[:,::1], f4[:,::1])")
 def _logarithms(view, narrow, hue):  # type: ignore[no-untyped-def]
     """Logarithm of the brightness, and of red against blue: (S, L) each, means of three neighbouring columns."""
     slices, width = narrow.shape
@@ -76,7 +71,7 @@ def _logarithms(view, narrow, hue):  # type: ignore[no-untyped-def]
         to_light[0], to_light[-1], to_hue[0], to_hue[-1] = light[0], light[-1], red[0], red[-1]
 
 
-@jit("void(f4[:,::1], i8, f4[:,::1])")
+@compiled("void(f4[:,::1], i8, f4[:,::1])")
 def _run(values, count, out):  # type: ignore[no-untyped-def]
     """(S, L) sums of an odd ``count`` of neighbouring slices; fewer at the ends."""
     slices, width = values.shape
@@ -90,7 +85,7 @@ def _run(values, count, out):  # type: ignore[no-untyped-def]
                 to[j] += row[j]
 
 
-@jit("Tuple((f4[:,::1], f4[:,::1], f4[:,::1]))(u1[:,:,::1], i8[:,::1])")
+@compiled("Tuple((f4[:,::1], f4[:,::1], f4[:,::1]))(u1[:,:,::1], i8[:,::1])")
 def ridges(view, reach):  # type: ignore[no-untyped-def]
     """Contrast of paint and of raised markers, added up along the road, and tint: (S, L) of a view (S, L, 3).
 
@@ -131,7 +126,7 @@ def ridges(view, reach):  # type: ignore[no-untyped-def]
 # -- crossings --------------------------------------------------------------------------------------------------------
 
 
-@jit("b1(f4[:,::1], i8, i8, f8[:,::1])")
+@compiled("b1(f4[:,::1], i8, i8, f8[:,::1])")
 def _is_upright(strength, row, column, slices):  # type: ignore[no-untyped-def]
     """Whether a crest goes on towards the camera's foot rather than along the road.
 
@@ -151,7 +146,7 @@ def _is_upright(strength, row, column, slices):  # type: ignore[no-untyped-def]
     return radial > _MIN_STRENGTH and radial > along
 
 
-@jit("i8(f4[::1], i8, Tuple((b1[::1], i4[::1], b1[::1])), i8[::1])")
+@compiled("i8(f4[::1], i8, Tuple((b1[::1], i4[::1], b1[::1])), i8[::1])")
 def _crests(values, start, free, best):  # type: ignore[no-untyped-def]
     """Columns of the strongest few crests of a slice (L,) that nothing covers, the strongest first; how many."""
     visible, cell, uncovered = free
@@ -180,7 +175,7 @@ def _crests(values, start, free, best):  # type: ignore[no-untyped-def]
     return count
 
 
-@jit(
+@compiled(
     "Tuple((i8[::1], f8[:,::1], f8[:,:]))"
     "(f4[:,::1], f4[:,::1], f4[:,::1], Tuple((b1[::1], i4[::1], b1[::1])), f8[:,::1])"
 )
@@ -210,7 +205,7 @@ def crossings(strength, paint, tint, free, slices):  # type: ignore[no-untyped-d
     return row[:n], xy[:n], told[:, :n]
 
 
-@jit("Tuple((i8[:,::1], b1[:,::1]))(f8[::1], f8[::1], f8[::1], Tuple((b1[::1], i4[::1], b1[::1])))")
+@compiled("Tuple((i8[:,::1], b1[:,::1]))(f8[::1], f8[::1], f8[::1], Tuple((b1[::1], i4[::1], b1[::1])))")
 def paths(shape, base_m, x_m, free):  # type: ignore[no-untyped-def]
     """Columns (S, B) of curves of a family at the bases (B,), and where they are in sight and uncovered."""
     visible, cell, uncovered = free
@@ -232,7 +227,7 @@ def paths(shape, base_m, x_m, free):  # type: ignore[no-untyped-def]
 # -- search -----------------------------------------------------------------------------------------------------------
 
 
-@jit("f8[::1](f8[:,::1], f8[::1], f8[:,::1])")
+@compiled("f8[::1](f8[:,::1], f8[::1], f8[:,::1])")
 def vote(xy_m, votes, hypotheses):  # type: ignore[no-untyped-def]
     """(H,) support of hypotheses (H, 3) heading, bend and spread by voters (N, 2) and their votes (N,).
 
