@@ -23,6 +23,7 @@ from typing import Any
 from app.batch_clip import ClipOutcome, do_clip, failed, is_done, summary_of, tidy
 from app.batch_plan import ClipJob, key_of
 from app.config import Settings
+from app.kernels import load_kernels
 from app.pipeline import open_detector
 from app.remote import run_and_send
 from app.runner import Progress
@@ -90,7 +91,10 @@ def run_batch(
 
 
 def prepare(plan: BatchPlan) -> str:
-    """Checks what all clips need before the first is begun: the output folder and the detector, whose hash it gives."""
+    """Checks what all clips need before the first is begun: the output folder and the detector, whose hash it gives.
+
+    Loops are compiled here, if this machine has not done so yet, and not by every worker at once.
+    """
     try:
         plan.out.mkdir(parents=True, exist_ok=True)
         for left in plan.out.glob(".write-test-*"):  # of a process that was killed just here
@@ -100,7 +104,9 @@ def prepare(plan: BatchPlan) -> str:
         probe.unlink()
     except OSError as error:
         raise InputError(f"the folder {plan.out} cannot be written: {error.strerror}") from error
-    return model_sha256(plan.settings)
+    sha256 = model_sha256(plan.settings)
+    load_kernels()
+    return sha256
 
 
 def model_sha256(settings: Settings) -> str:

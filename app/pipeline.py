@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from app.events import EventConfig, EventDetector
+from app.kernels import load_kernels
 from app.mount import FixedMount, FollowedMount, MountModel, camera_at
 from app.ranging import Ranger, StereoRanger, range_by_box
 from app.record_json import rounded
@@ -216,6 +217,7 @@ def build_pipeline(
     camera = load_profile(settings.camera.profile).for_size(*size_px)
     if detector is None and load:
         detector = open_detector(settings)
+    load_kernels()
     lane_model = LaneTracker() if settings.lanes.enabled else NoLanes()
     right = settings.stereo.right
     config = TrackerConfig() if right is None else TrackerConfig(metric=MotionConfig(measured_ranges=True))

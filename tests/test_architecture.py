@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.kernels import MODULES
+
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("geometry", "perception", "tracking", "app")
 HEAVY = ("torch", "streamlit", "ray", "onnxruntime", "numba")
@@ -60,6 +62,16 @@ def test_light_modules_stay_light(module: str) -> None:
 
 def test_the_heavy_import_check_can_fail() -> None:
     assert heavy_after("import onnxruntime") == ["onnxruntime"]
+
+
+def test_all_compiled_loops_are_loaded_before_the_first_frame() -> None:
+    found = {
+        ".".join(path.with_suffix("").relative_to(ROOT).parts)
+        for layer in LAYERS
+        for path in (ROOT / layer).rglob("*.py")
+        if "from geometry.compiled import" in path.read_text() or "@numba.njit" in path.read_text()
+    }
+    assert set(MODULES) == found
 
 
 def test_every_package_is_installed() -> None:

@@ -140,13 +140,13 @@ def parse_speed(text: str | None) -> float | str | None:
 
 
 class FrameProgress:
-    """A progress bar with frames, frames a second and the time left."""
+    """A progress bar with frames, frames a second and the time left; until the first frame, what is waited for."""
 
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
-            TextColumn("[bold]frames"),
+            TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=40),
             TextColumn("{task.completed:.0f}/{task.fields[of]}"),
             TextColumn("{task.fields[fps]:.1f} fps"),
@@ -155,13 +155,19 @@ class FrameProgress:
             transient=True,
             disable=console.quiet,
         )
-        self._task = self._bar.add_task("frames", total=None, fps=0.0, of="?")
+        ready = "getting ready (the first time on a machine: half a minute)"
+        self._task = self._bar.add_task(ready, total=None, fps=0.0, of="?")
 
     def update(self, progress: Any) -> None:
         """Shows an ``app.runner.Progress``."""
         total = progress.total
         self._bar.update(
-            self._task, completed=progress.frames, total=total, fps=progress.fps, of="?" if total is None else total
+            self._task,
+            description="frames",
+            completed=progress.frames,
+            total=total,
+            fps=progress.fps,
+            of="?" if total is None else total,
         )
 
     def __enter__(self) -> FrameProgress:

@@ -112,7 +112,7 @@ def _waiting(job_id: str) -> None:
 
 def _progress_words(status: JobStatus) -> str:
     if not status.frames_done:
-        return "preparing the clip and loading the model"
+        return "preparing the clip and loading the model; the first time on a machine half a minute longer"
     words = f"{status.frames_done}/{status.frames_total or '?'} frames"
     if status.fps > 0:
         words += f", {status.fps:.1f} frames a second"
