@@ -95,22 +95,20 @@ def figures(variant: Variant) -> dict[str, object]:
 
 
 def table(variants: list[Variant], max_loss: float) -> Table:
-    """Accuracy lost, latency and size: one line a variant."""
+    """Accuracy lost, latency and size: one column a variant, so that it fits a terminal."""
     first = variants[0]
-    shown = [name for name, ap in first.scores.ap50.items() if ap == ap and first.scores.boxes[name] >= 50]
     made = Table(title=f"AP at IoU 0.5; refused over {100 * max_loss:.2g} points lost on a class of the bar")
-    for heading in ("variant", "ms", "of float", "MB", "mAP", *shown, "most lost", ""):
-        made.add_column(heading, justify="left" if heading == "variant" else "right")
+    made.add_column("")
     for variant in variants:
-        is_float = variant is first
-        made.add_row(
-            variant.name,
-            f"{variant.latency_ms_1t:.1f}",
-            f"{variant.latency_ms_1t / first.latency_ms_1t:.2f}",
-            f"{variant.size_mb:.1f}",
-            f"{variant.scores.map:.3f}",
-            *(f"{variant.scores.ap50[name]:.3f}" for name in shown),
-            "" if is_float else f"{variant.worst} {100 * variant.loss:+.2f}",
-            "" if is_float else "[green]holds[/]" if variant.accepted else "[red]refused[/]",
-        )
+        made.add_column(variant.name, justify="right", overflow="fold")
+    made.add_row("ms", *(f"{variant.latency_ms_1t:.1f}" for variant in variants))
+    made.add_row("of float", *(f"{variant.latency_ms_1t / first.latency_ms_1t:.2f}" for variant in variants))
+    made.add_row("MB", *(f"{variant.size_mb:.1f}" for variant in variants))
+    made.add_row("mAP", *(f"{variant.scores.map:.3f}" for variant in variants))
+    for name in (name for name, ap in first.scores.ap50.items() if ap == ap and first.scores.boxes[name] >= 50):
+        made.add_row(name, *(f"{variant.scores.ap50[name]:.3f}" for variant in variants))
+    losses = (f"{variant.worst} {100 * variant.loss:+.2f}" for variant in variants[1:])
+    made.add_row("most lost", "", *losses)
+    verdicts = ("[green]holds[/]" if variant.accepted else "[red]refused[/]" for variant in variants[1:])
+    made.add_row("", "", *verdicts)
     return made
