@@ -1,5 +1,7 @@
 """Own motion: against the GPS/IMU of a real drive, and what must hold without one."""
 
+import gzip
+import json
 import math
 from datetime import datetime
 from pathlib import Path
@@ -8,9 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from app.video import frames
 from geometry.profiles import load_profile
 from perception.types import Detections
 from tracking.ego_motion import EgoMotionEstimator
+
+SAMPLES = Path(__file__).resolve().parents[1] / "sample_videos"
 
 
 def seconds(path: Path) -> np.ndarray:
@@ -47,6 +52,26 @@ def test_speed_and_yaw_rate_of_a_real_drive(shared: Path) -> None:
     assert np.median(errors) < max(0.4, 0.05 * np.median(speed))
     assert np.median(turns) < 0.005
     assert 0.02 < np.median(sigmas) < 1.0
+
+
+@pytest.mark.parametrize(("clip", "least_known"), [("city_people_stopped_car", 0.9), ("curved_night_rain", 0.0)])
+def test_a_speed_that_the_road_seldom_shows_is_not_given(clip: str, least_known: float) -> None:
+    path = SAMPLES / f"{clip}.mp4"
+    camera, estimator = load_profile(str(path.with_suffix(".toml"))), EgoMotionEstimator()
+    with gzip.open(path.with_suffix(".truth.jsonl.gz"), "rt") as lines:
+        true = {row["index"]: row for row in map(json.loads, lines) if "index" in row}
+    known, right = 0, 0
+    shown = list(frames(path, end_s=3.0))
+    for frame in shown:
+        truth = true[frame.index]
+        boxes = np.array([row[2:6] for row in truth["objects"]], np.float32).reshape(-1, 4)
+        found = Detections(boxes, np.ones(len(boxes)), np.zeros(len(boxes)))
+        ego = estimator.step(frame.bgr, camera, found, frame.t_s)
+        if math.isfinite(ego.speed_mps):
+            known += 1
+            right += abs(ego.speed_mps - truth["speed_mps"]) < 3.0 * ego.speed_sigma_mps
+    assert known >= least_known * len(shown)
+    assert right >= 0.9 * known
 
 
 def textured(shift: int = 0) -> np.ndarray:
