@@ -83,7 +83,7 @@ def picture(number: int) -> np.ndarray:
 def recording(tmp_path: Path) -> Recording:
     """A record that begins at the seventh picture of its clip."""
     clip = tmp_path / "drive.mp4"
-    with VideoWriter(clip, SIZE, Fraction(FPS)) as writer:
+    with VideoWriter(clip, SIZE, Fraction(FPS), preset="superfast") as writer:
         for number in range(COUNT):
             writer.write(picture(number), number / FPS)
     header = Header({"source": str(clip)}, CAMERA, {"name": "d"}, {})

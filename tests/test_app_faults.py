@@ -194,7 +194,7 @@ def test_a_disk_that_fills_up_costs_the_clips_that_do_not_fit(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    small = mount("-t", "tmpfs", "-o", "size=640k", "tmpfs")
+    small = mount("-t", "tmpfs", "-o", "size=320k", "tmpfs")
     noise_clip(tmp_path / "archive" / "b_long.mp4", frames=150)
     for name in ("a_short", "c_short"):
         noise_clip(tmp_path / "archive" / f"{name}.mp4", frames=6)

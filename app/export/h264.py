@@ -20,7 +20,7 @@ from app.video import frames, probe
 from app.video_writer import KEY_FRAME_EVERY_S, TIME_BASE, name_colours, picture_420
 
 _SLACK_S = 1e-5  # the times of a record are rounded to microseconds, those of an MP4 to 11 of them
-_CRF, _PRESET, _THREADS = 23, "veryfast", 2  # as the annotated video by default
+_CRF, _PRESET, _THREADS = 23, "veryfast", 2  # smaller than the annotated video: an export is made once
 
 
 @dataclass(frozen=True)
