@@ -14,6 +14,17 @@ import numpy as np
 from geometry.compiled import compiled
 
 
+@numba.njit
+def _product(first, second, out):  # type: ignore[no-untyped-def]
+    """The product of two matrices, into the third."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = 0.0
+            for k in range(second.shape[0]):
+                total += first[i, k] * second[k, j]
+            out[i, j] = total
+
+
 @compiled("void(i8[::1], f8[:,::1], f8[::1], f8[::1], f8[:,::1], UniTuple(f8[:,:,::1], 2), f8[:,::1])")
 def weigh_heights(rows, boxes, constants, scales, log_h, grids, var):  # type: ignore[no-untyped-def]
     """One Kalman step of the departure of the road, at every height and scale, and the log-likelihood of the box.
@@ -190,12 +201,7 @@ def kind_moments(  # type: ignore[no-untyped-def]
                     total += value * step[u]
                 centre[k, n] = total
                 out_mean[i, n] += share[i, k] * total
-            for n in range(states):
-                for u in range(unknowns):
-                    total = 0.0
-                    for v in range(unknowns):
-                        total += left[n, v] * shared_cov[v, u]
-                    spread[n, u] = total
+            _product(left, shared_cov, spread)
             for n in range(states):
                 for o in range(states):
                     total = cov[i, n, o]
@@ -262,12 +268,7 @@ def surprises(cov, H, C, R, residual, shared_cov, out):  # type: ignore[no-untyp
     weighed = np.empty((size, unknowns))
     for i in range(count):
         _innovation(H[i], cov[i], R[i], PHt, S)
-        for a in range(size):
-            for u in range(unknowns):
-                total = 0.0
-                for v in range(unknowns):
-                    total += C[i, a, v] * shared_cov[v, u]
-                weighed[a, u] = total
+        _product(C[i], shared_cov, weighed)
         for a in range(size):
             for b in range(size):
                 for u in range(unknowns):
@@ -337,17 +338,8 @@ def take_in(mean, cov, gain, H, C, R, residual, information, push):  # type: ign
                 for b in range(size):
                     total -= K[n, b] * H[i, b, o]
                 A[n, o] = total
-        for n in range(states):
-            for o in range(states):
-                total = 0.0
-                for p in range(states):
-                    total += A[n, p] * cov[i, p, o]
-                AP[n, o] = total
-            for b in range(size):  # K R, where P H' is not needed any more
-                total = 0.0
-                for a in range(size):
-                    total += K[n, a] * R[i, a, b]
-                PHt[n, b] = total
+        _product(A, cov[i], AP)
+        _product(K, R[i], PHt)  # P H' is not needed any more
         for n in range(states):
             for o in range(n + 1):
                 total = 0.0
