@@ -9,10 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 
 MODULES = (
+    "app.picture_kernels",
     "geometry.flow_kernels",
     "geometry.ground_kernels",
     "perception.lanes.fit_kernels",
     "perception.lanes.kernels",
+    "tracking.box_kernels",
     "tracking.kernels",
     "tracking.motion_kernels",
     "tracking.score_kernels",

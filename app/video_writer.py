@@ -26,20 +26,44 @@ _CHEAP_TOOLS = "cabac=1:8x8dct=1:no-deblock=0:deblock=0,0:subme=1"
 
 
 def name_colours(context: Any) -> None:
-    """Says in an encoder's stream which colours ``picture_420`` makes."""
+    """Says in an encoder's stream which colours ``Pictures420`` makes."""
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED_RANGE
 
 
-def picture_420(bgr: np.ndarray) -> Any:
-    """FFmpeg's 4:2:0 picture of an (H, W, 3) blue-green-red one; odd sizes are padded to even by repeating the edge."""
-    import av
+class Pictures420:
+    """Makes FFmpeg's 4:2:0 pictures of (H, W, 3) blue-green-red ones, in the colours that ``name_colours`` says.
 
-    height, width = bgr.shape[:2]
-    if height % 2 or width % 2:
-        bgr = cv2.copyMakeBorder(bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(bgr), format="bgr24")
-    return picture.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED_RANGE, threads=1)
+    Odd sizes are padded to even by repeating the last column or row. One picture is made again and again: encoders copy
+    what they are given, and the next one may be made when ``encode`` has returned.
+    """
+
+    def __init__(self) -> None:
+        from app.picture_kernels import planes_420
+
+        self._fill = planes_420
+        self._split: list[np.ndarray] = []
+        self._picture: Any = None
+        self._planes: list[np.ndarray] = []
+
+    def __call__(self, bgr: np.ndarray) -> Any:
+        """The picture, its time not set."""
+        height, width = bgr.shape[:2]
+        if height % 2 or width % 2:
+            bgr = cv2.copyMakeBorder(bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        if not self._split or self._split[0].shape != bgr.shape[:2]:
+            self._make(bgr.shape[0], bgr.shape[1])
+        cv2.split(bgr, self._split)
+        self._fill(*self._split, *self._planes)
+        return self._picture
+
+    def _make(self, height: int, width: int) -> None:
+        import av
+
+        self._split = [np.empty((height, width), np.uint8) for _ in range(3)]
+        self._picture = av.VideoFrame(width, height, "yuv420p")
+        rows = ((plane, plane.height) for plane in self._picture.planes)
+        self._planes = [np.frombuffer(plane, np.uint8).reshape(count, plane.line_size) for plane, count in rows]
 
 
 class VideoWriter(PartialFile):
@@ -78,6 +102,7 @@ class VideoWriter(PartialFile):
         self.frames = 0
         self._width, self._height = size_px
         self._last_pts = -1
+        self._pictures = Pictures420()
         try:
             self.partial.touch()  # FFmpeg would find out at the first frame only
             self._container: Any = av.open(str(self.partial), "w", format="mp4", options={"movflags": "+faststart"})
@@ -101,7 +126,7 @@ class VideoWriter(PartialFile):
 
         if bgr.shape != (self._height, self._width, 3):
             raise ValueError(f"picture has shape {bgr.shape}, must be ({self._height}, {self._width}, 3)")
-        picture = picture_420(bgr)
+        picture = self._pictures(bgr)
         picture.pts = self._last_pts = max(self._last_pts + 1, round(t_s / TIME_BASE))
         picture.time_base = TIME_BASE
         try:

@@ -17,7 +17,7 @@ from typing import Any
 
 from app.record import Recording, clip_path
 from app.video import frames, probe
-from app.video_writer import KEY_FRAME_EVERY_S, TIME_BASE, name_colours, picture_420
+from app.video_writer import KEY_FRAME_EVERY_S, TIME_BASE, Pictures420, name_colours
 
 _SLACK_S = 1e-5  # the times of a record are rounded to microseconds, those of an MP4 to 11 of them
 _CRF, _PRESET, _THREADS = 23, "veryfast", 2  # smaller than the annotated video: an export is made once
@@ -116,9 +116,9 @@ def _passed(path: Path) -> Iterator[Sample]:
 
 def _encoded(path: Path, first_s: float) -> Iterator[Sample]:
     info = probe(path)
-    encoder = _encoder(info.size_px, info.rate)
+    encoder, pictures = _encoder(info.size_px, info.rate), Pictures420()
     for frame in frames(info, start_s=first_s):
-        picture = picture_420(frame.bgr)
+        picture = pictures(frame.bgr)
         picture.pts, picture.time_base = round(frame.t_s / TIME_BASE), TIME_BASE
         yield from _samples(encoder.encode(picture))
     yield from _samples(encoder.encode(None))

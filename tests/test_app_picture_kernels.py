@@ -1,0 +1,58 @@
+"""Compiled loops over pictures, against the formulas in plain NumPy."""
+
+import numpy as np
+import pytest
+
+from app.video_writer import Pictures420
+
+
+def planes_exactly(bgr: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """ITU-R BT.709-6 in limited range, 4:2:0 by means of 2 x 2 pixels, not rounded."""
+    blue, green, red = np.moveaxis(bgr.astype(np.float64) / 255, -1, 0)
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    height, width = luma.shape
+
+    def mean(plane: np.ndarray) -> np.ndarray:
+        return plane.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+
+    cb, cr = mean((blue - luma) / 1.8556), mean((red - luma) / 1.5748)
+    return 16 + 219 * luma, 128 + 224 * cb, 128 + 224 * cr
+
+
+def planes_of(picture: object) -> list[np.ndarray]:
+    return [
+        np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width].astype(int)
+        for plane in picture.planes  # type: ignore[attr-defined]
+    ]
+
+
+@pytest.mark.parametrize("size", [(64, 48), (34, 2), (250, 130)])
+def test_planes_are_those_of_the_standard_to_a_level(size: tuple[int, int]) -> None:
+    bgr = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    for got, wanted in zip(planes_of(Pictures420()(bgr)), planes_exactly(bgr), strict=True):
+        assert np.abs(got - wanted).max() <= 1.0
+        assert abs((got - wanted).mean()) < 0.3  # rounded, not cut off
+
+
+@pytest.mark.parametrize(
+    ("bgr", "yuv"),
+    [
+        ((0, 0, 0), (16, 128, 128)),
+        ((255, 255, 255), (235, 128, 128)),
+        ((255, 0, 0), (32, 240, 118)),
+        ((0, 0, 255), (63, 102, 240)),
+    ],
+)
+def test_published_values_of_plain_colours(bgr: tuple[int, int, int], yuv: tuple[int, int, int]) -> None:
+    """Bars of BT.709 at 100 %: black, white, blue, red."""
+    planes = planes_of(Pictures420()(np.full((4, 6, 3), bgr, np.uint8)))
+    for plane, wanted in zip(planes, yuv, strict=True):
+        assert np.abs(plane - wanted).max() <= 1
+
+
+def test_a_maker_goes_on_with_another_size() -> None:
+    pictures = Pictures420()
+    pictures(np.zeros((8, 8, 3), np.uint8))
+    again = pictures(np.full((5, 7, 3), 255, np.uint8))
+    assert (again.width, again.height) == (8, 6)
+    assert planes_of(again)[0].min() == 235, "the last row and column are repeated"
