@@ -226,7 +226,8 @@ class Detector:
     def _feeds(
         self, bgr: np.ndarray, size_px: tuple[int, int], preprocess: Preprocess
     ) -> tuple[dict[str, np.ndarray], Fit]:
-        blob, placed = preprocess(bgr, size_px, np.dtype(self._image_input.dtype))
+        channels_last = _channels_last(self._image_input)
+        blob, placed = preprocess(bgr, size_px, np.dtype(self._image_input.dtype), channels_last=channels_last)
         width, height = size_px
         # Asked with the size of the input itself, every family answers in its pixels, and one inverse serves all.
         sides: dict[str, np.ndarray] = {
@@ -320,16 +321,21 @@ def _image_input(session: Session) -> TensorSpec:
             f"{name} has inputs {listed}; wanted one picture (1, 3, height, width): no detector known here"
         )
     picture = pictures[0]
-    if picture.shape[0] not in (1, None) or picture.shape[1] not in (3, None):
+    if picture.shape[0] not in (1, None) or (picture.shape[1] not in (3, None) and not _channels_last(picture)):
         raise InputError(f"{name} has input {listed}; wanted (1, 3, height, width): export it with batch 1 or free")
     if picture.dtype not in ("float32", "float16", "uint8"):
         raise InputError(f"{name} takes {picture.dtype} pictures; wanted float32, float16 or uint8")
     return picture
 
 
+def _channels_last(picture: TensorSpec) -> bool:
+    """Whether a network takes (1, height, width, 3), as pictures lie in memory."""
+    return picture.shape[3] == 3 and picture.shape[1] != 3
+
+
 def _static_size(session: Session, picture: TensorSpec, asked: tuple[int, int] | None) -> tuple[int, int] | None:
     """(width, height) that never changes: the file's own, else the one asked for; None where it follows the frame."""
-    height, width = picture.shape[2:]
+    height, width = picture.shape[1:3] if _channels_last(picture) else picture.shape[2:]
     if asked is not None and min(asked) < 1:
         raise InputError(f"input size is {asked[0]}x{asked[1]}; both must be positive")
     if width and height:

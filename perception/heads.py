@@ -8,7 +8,7 @@ the exponentials of eight thousand anchors would cost more than all the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 
 import numpy as np
@@ -97,7 +97,7 @@ def _ltrb(points: np.ndarray, ltrb_px: np.ndarray) -> np.ndarray:
 
 
 def decoded(outputs: Outputs, query: Query) -> Candidates:
-    """``boxes`` (1, N, 4) edges in input pixels, ``scores`` (1, N, C) probabilities: roadlens' own networks."""
+    """``boxes`` (1, N, 4) edges in input pixels, ``scores`` (1, N, C) probabilities: exports that decode inside."""
     boxes, scores = _pair(outputs)
     rows, score, label = _best(_columns(scores[0], query), query)
     return Candidates(boxes[0][rows], score, label)
@@ -105,8 +105,7 @@ def decoded(outputs: Outputs, query: Query) -> Candidates:
 
 def decoded_unique(outputs: Outputs, query: Query) -> Candidates:
     """As ``decoded``, of a head trained one-to-one: needs no suppression."""
-    found = decoded(outputs, query)
-    return Candidates(found.xyxy, found.score, found.label, unique=True)
+    return replace(decoded(outputs, query), unique=True)
 
 
 def _pair(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +114,22 @@ def _pair(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
         return outputs["boxes"], outputs["scores"]
     first, second = outputs.values()
     return (first, second) if first.shape[-1] == 4 else (second, first)
+
+
+def cell_distances(outputs: Outputs, query: Query) -> Candidates:
+    """``scores`` (1, N, C) probabilities, ``distances`` (1, N, 4 R) logits, strides 8, 16, 32: roadlens' own networks.
+
+    Points at (cell + 0.5) stride.
+    """
+    logits = outputs["distances"][0]
+    rows, score, label = _best(_columns(outputs["scores"][0], query), query)
+    points, stride = grid(query.size_px, (8, 16, 32), 0.5)
+    return Candidates(_ltrb(points[rows], distances(logits[rows]) * stride[rows, None]), score, label)
+
+
+def cell_distances_unique(outputs: Outputs, query: Query) -> Candidates:
+    """As ``cell_distances``, of a head trained one-to-one: needs no suppression."""
+    return replace(cell_distances(outputs, query), unique=True)
 
 
 def yolox(outputs: Outputs, query: Query) -> Candidates:
@@ -262,6 +277,8 @@ _UNIT_BGR = Preprocess("stretch", std=(255.0, 255.0, 255.0))
 
 # Preprocessing and thresholds are those of each family's own demo; PP-YOLOE's are PP-YOLOE+'s.
 MODELS: dict[str, Family] = {
+    "distances": Family(cell_distances, Preprocess(), 0.3, lambda outputs: outputs["scores"].shape[-1]),
+    "distances-unique": Family(cell_distances_unique, Preprocess(), 0.3, lambda outputs: outputs["scores"].shape[-1]),
     "decoded": Family(decoded, Preprocess(), 0.3, lambda outputs: _pair(outputs)[1].shape[-1]),
     "decoded-unique": Family(decoded_unique, Preprocess(), 0.3, lambda outputs: _pair(outputs)[1].shape[-1]),
     "yolox": Family(yolox, Preprocess(), 0.3, _last(5)),
@@ -299,7 +316,8 @@ def choose(inputs: Sequence[str], outputs: Outputs, size_px: tuple[int, int], cl
     if len(shapes) == 1:
         found = _choose_single(next(iter(outputs.values())), size_px, class_count)
     elif len(shapes) == 2 and all(len(shape) == 3 for shape in shapes) and shapes[0][1] == shapes[1][1]:
-        found = "decoded" if 4 in (shapes[0][2], shapes[1][2]) else None
+        found = "distances" if set(outputs) == {"scores", "distances"} else None
+        found = "decoded" if 4 in (shapes[0][2], shapes[1][2]) else found
     elif len(shapes) in (6, 8) and all(len(shape) == 3 for shape in shapes):
         strides = (8, 16, 32, 64)[: len(shapes) // 2]
         levels = sorted((cell_count(size_px, (s,)) for s in strides for _ in range(2)), reverse=True)

@@ -156,7 +156,7 @@ def test_ultralytics_names_are_read_and_never_run(constant_onnx: MakeOnnx) -> No
         ({"roadlens.preprocess": '{"gamma": 2}'}, "must be an object with keys of fit"),
         ({"roadlens.score_threshold": "1.5"}, "must be a number from 0 to below 1"),
         ({"roadlens.nms_iou": "0"}, "must be a number over 0, up to 1"),
-        ({"roadlens.head": "yolov99"}, "head is 'yolov99'; must be one of decoded, "),
+        ({"roadlens.head": "yolov99"}, "head is 'yolov99'; must be one of distances, "),
         ({"names": "{0: 'car', 2: 'bus'}"}, "must be numbered from 0"),
         ({"roadlens.classes": '["car"]'}, "head yolov8 shows 80 classes, but 1 names are given"),
         ({"roadlens.classes": json.dumps(["cat"] * 80)}, "none of its classes .* is of the road"),

@@ -58,6 +58,17 @@ def test_decoded_takes_the_best_wanted_class() -> None:
     assert ask("decoded-unique", {"a": scores, "b": boxes})[3] is True
 
 
+def test_distances_of_three_strides_from_cell_centres() -> None:
+    scores, logits = np.zeros((1, CELLS, 3), np.float32), np.zeros((1, CELLS, 32), np.float32)
+    row = 96 + 1 * 6 + 2  # stride 16, cell (2, 1), centre (40, 24)
+    scores[0, row] = [0.3, 0.9, 0.6]  # class 1 is of no interest
+    logits[0, row] = np.concatenate([logits_for(20 / 16), logits_for(12 / 16), logits_for(12 / 16), logits_for(1.0)])
+    outputs = {"scores": scores, "distances": logits}
+    assert ask("distances", outputs) == ([EDGES], [0.6], [2], False)
+    assert ask("distances-unique", outputs) == ([EDGES], [0.6], [2], True)
+    assert choose(["images"], outputs, SIZE, None) == "distances"
+
+
 def test_yolox_raw() -> None:
     raw = np.zeros((1, CELLS, 85), np.float32)
     row = 96 + 1 * 6 + 2  # stride 16, cell (2, 1) at pixel (32, 16)
@@ -176,7 +187,7 @@ def test_the_family_shows_in_the_arrays(head: str, inputs: list[str], outputs: O
 
 @pytest.mark.parametrize("shape", [(1, 1000), (1, 1000, 1, 1), (1, 77, 85), (1, 19, 64, 96)])
 def test_what_fits_nothing_says_what_came_and_what_can_be_named(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"o0 \(1, .*for an input of 96x64 fit no known head; name one: decoded, "):
+    with pytest.raises(InputError, match=r"o0 \(1, .*for an input of 96x64 fit no known head; name one: distances, "):
         choose(["x"], zeros(shape), SIZE, None)
 
 

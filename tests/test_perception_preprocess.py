@@ -72,6 +72,18 @@ def test_values_order_and_padding_by_hand() -> None:
     assert whole.dtype == np.uint8 and whole[0, :, 0, 0].tolist() == [10, 20, 30] and whole[0, 0, 3, 3] == 114
 
 
+def test_channels_last_is_the_same_array_turned_and_bytes_are_the_picture_itself() -> None:
+    bgr = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
+    for preprocess in (Preprocess(), Preprocess("centre", rgb=True, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0))):
+        for dtype in (np.uint8, np.float32):
+            first, placed = preprocess(bgr, (96, 64), dtype)
+            last, also_placed = preprocess(bgr, (96, 64), dtype, channels_last=True)
+            assert last.shape == (1, 64, 96, 3) and last.dtype == dtype and last.flags.c_contiguous
+            assert (np.moveaxis(last, 3, 1) == first).all() and placed == also_placed
+    same, _ = Preprocess()(bgr, (50, 30), np.uint8, channels_last=True)
+    assert np.shares_memory(same, bgr)
+
+
 def test_one_pixel_is_a_picture() -> None:
     array, placed = Preprocess()(np.full((1, 1, 3), 7, np.uint8), (64, 32))
     assert array.shape == (1, 3, 32, 64) and placed == Fit((1, 1), (32, 32), 0, 0)

@@ -129,6 +129,19 @@ def test_weights_are_per_channel_and_the_tail_stays_float(tmp_path: Path) -> Non
     assert "r1" in quantised and "images" not in quantised
 
 
+def test_symmetric_activations_are_signed_about_zero_and_find_the_same(tmp_path: Path) -> None:
+    path = bright_squares(tmp_path / "float.onnx")
+    _, spans, _ = calibrated(path)
+    made = quantise(prepare(path, symmetric=True), spans)
+    constants = {item.name: onnx.numpy_helper.to_array(item) for item in made.graph.initializer}
+    zeros = [constants[n.input[2]] for n in made.graph.node if n.op_type == "QuantizeLinear"]
+    assert zeros and all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+    small = tmp_path / "signed.onnx"
+    small.write_bytes(made.SerializeToString())
+    bgr, boxes = picture(20)
+    assert len(load_detector(small, device="cpu").detect(bgr)) == len(boxes)
+
+
 @pytest.mark.parametrize("attention", [True, False])
 def test_attention_keeps_all_but_convolutions_in_float(tmp_path: Path, attention: bool) -> None:
     """conv, linear, softmax(x xT) times bins. Without that product linear layers go to 8 bits, the bins never."""

@@ -20,7 +20,7 @@ from perception.training.export import (  # noqa: E402
     export_onnx,
     export_program,
 )
-from perception.training.model import Decoded, Detector, ModelConfig  # noqa: E402
+from perception.training.model import Decoded, Detector, Exported, ModelConfig  # noqa: E402
 from perception.types import CLASSES  # noqa: E402
 
 TINY = ModelConfig(stem=8, stages=(8, 16, 16, 24), depths=(1, 1, 1, 1), neck=16, bins=8)
@@ -42,16 +42,24 @@ def model() -> Detector:
     return made
 
 
-def test_the_network_of_these_tests_has_something_to_say(model):
-    boxes, scores = reference(model, np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 96)).astype(np.float32))
-    assert scores.std() > 0.005
-    assert (boxes[..., 2:] - boxes[..., :2]).std() > 1.0
+def random_pictures(batch: int = 1, height: int = 64, width: int = 96) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), np.uint8)
 
 
-def reference(model: Detector, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reference(model: Detector, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, scores and logits of distances of the network as it was trained, channels first and float."""
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
-        boxes, scores = Decoded(model)(torch.from_numpy(images))
-    return boxes.numpy(), scores.numpy()
+        boxes, scores = Decoded(model)(images)
+        distances = model(images).distances.flatten(2)
+    return boxes.numpy(), scores.numpy(), distances.numpy()
+
+
+def test_the_network_of_these_tests_has_something_to_say(model):
+    boxes, scores, distances = reference(model, random_pictures())
+    assert scores.std() > 0.005
+    assert distances.std() > 0.1
+    assert (boxes[..., 2:] - boxes[..., :2]).std() > 1.0
 
 
 @pytest.mark.parametrize("suffix", ["onnx", "pt2"])
@@ -62,14 +70,14 @@ def test_files_answer_as_torch_does(model, tmp_path, suffix, free_size):
     export(model, path, ExportConfig(SIZE, free_size=free_size))
     session = open_session(path, "cpu", 1)
     assert session.inputs[0].name == "images"
-    rng = np.random.default_rng(0)
+    assert (session.inputs[0].dtype, session.inputs[0].shape[3]) == ("uint8", 3)
     shapes = [(1, 64, 96), (3, 64, 96), *([(2, 96, 160), (1, 32, 32)] * free_size)]
-    for batch, height, width in shapes:
-        images = rng.uniform(0, 255, (batch, 3, height, width)).astype(np.float32)
-        outputs = session.run({"images": images})
-        boxes, scores = reference(model, images)
+    for shape in shapes:
+        pictures = random_pictures(*shape)
+        outputs = session.run({"images": pictures})
+        _, scores, distances = reference(model, pictures)
         np.testing.assert_allclose(outputs["scores"], scores, atol=TOLERANCE, rtol=0)
-        np.testing.assert_allclose(outputs["boxes"], boxes, atol=TOLERANCE * max(height, width), rtol=0)
+        np.testing.assert_allclose(outputs["distances"], distances, atol=TOLERANCE, rtol=TOLERANCE)
     assert session.metadata == ExportConfig(SIZE, free_size=free_size).properties(model)
 
 
@@ -78,21 +86,33 @@ def test_metadata_makes_a_side_file_needless(model):
     assert json.loads(told["roadlens.classes"]) == list(CLASSES)
     assert json.loads(told["roadlens.input_size"]) == [96, 64]
     assert json.loads(told["roadlens.score_threshold"]) == {"car": 0.4}
-    assert told["roadlens.head"] == "decoded"
+    assert told["roadlens.head"] == "distances"
     assert told["roadlens.version"] == "7"
     assert ModelConfig.from_dict(json.loads(told["roadlens.model"])) == TINY
     unique = Detector(replace(TINY, end_to_end=True))
-    assert ExportConfig(SIZE).properties(unique)["roadlens.head"] == "decoded-unique"
+    assert ExportConfig(SIZE).properties(unique)["roadlens.head"] == "distances-unique"
 
 
 def test_the_runtime_opens_what_is_exported(model, tmp_path):
     path = tmp_path / "net.onnx"
     export_onnx(model, path, ExportConfig(SIZE, score_threshold=0.0))
     detector = load_detector(path, device="cpu")
-    assert detector.description["head"] == "decoded"
+    assert detector.description["head"] == "distances"
     found = detector.detect(np.random.default_rng(0).integers(0, 255, (120, 200, 3), np.uint8))
     assert len(found) > 0
     assert (found.xyxy_px[:, 2] <= 199.5).all()
+
+
+def test_the_runtime_finds_the_boxes_that_torch_decodes(model, tmp_path):
+    path = tmp_path / "net.onnx"
+    export_onnx(model, path, ExportConfig(SIZE, score_threshold=0.0, nms_iou=0.99))
+    picture = random_pictures()[0]  # of the input's own size: boxes need no scaling, points are edges less 0.5
+    found = load_detector(path, device="cpu").detect(picture)
+    boxes, scores, _ = (array[0] for array in reference(model, picture[None]))
+    best = scores.max(axis=1).argmax()
+    assert found.score[0] == pytest.approx(scores[best].max(), abs=1e-4)
+    wanted = np.clip(boxes[best], 0, [96, 64, 96, 64]) - 0.5
+    np.testing.assert_allclose(found.xyxy_px[0], wanted, atol=0.02)
 
 
 def test_a_file_that_differs_is_refused(model, tmp_path):
@@ -100,7 +120,7 @@ def test_a_file_that_differs_is_refused(model, tmp_path):
     export_onnx(model, path, ExportConfig(SIZE))
     other = Detector(TINY).eval()
     with pytest.raises(InputError, match="differs from torch"):
-        check_onnx(Decoded(other), path, [(1, 64, 96)])
+        check_onnx(Exported(other), path, [(1, 64, 96)])
 
 
 def test_sizes_off_the_stride_are_refused():

@@ -32,6 +32,9 @@ def quantize(
     least_boxes: Annotated[
         int, typer.Option(help="Classes with over so many boxes in the split are held to it.")
     ] = 500,
+    symmetric: Annotated[
+        bool, typer.Option("--symmetric", help="Signed activations about zero, which TensorRT asks for.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Where the winner goes. Default: MODEL_int8.onnx beside it.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
@@ -51,7 +54,7 @@ def quantize(
     with TemporaryDirectory() as folder:
         with _progress(console) as progress:
             said = partial(_said, progress)
-            search = Search(model, Path(folder), test, chosen, bar, tuple(method or METHODS), said)
+            search = Search(model, Path(folder), test, chosen, bar, tuple(method or METHODS), said, symmetric)
             variants = search.run()
         console.print(table(variants, bar.max_loss))
         if json_file is not None:

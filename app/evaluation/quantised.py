@@ -59,6 +59,7 @@ class Search:
     bar: Bar
     methods: tuple[str, ...] = METHODS
     said: Callable[[str, int], Callable[[], None]] = lambda text, steps: lambda: None
+    symmetric: bool = False
 
     def run(self) -> list[Variant]:
         """The float network first, then each method, then the best method with ever more layers left in float.
@@ -68,7 +69,7 @@ class Search:
         from perception.training.calibrate import collect, ranges
         from perception.training.quantize import prepare
 
-        prepared = prepare(self.source)
+        prepared = prepare(self.source, symmetric=self.symmetric)
         reader = self._reader()
         step = self.said("calibrating", 2 * len(self.frames))
         statistics = collect(prepared.model, prepared.tensors, reader, step)

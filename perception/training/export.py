@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from geometry.errors import InputError
-from perception.training.model import Decoded, Detector
+from perception.training.model import Detector, Exported
 from perception.types import CLASSES
 
 OPSET = 17
 STRIDE = 32
 TOLERANCE = 1e-4
-"""Of the exported network against torch: scores absolutely, boxes as a share of the input's longer side."""
+"""Of the exported network against torch: scores absolutely, logits of distances as a share of their largest."""
 TORCH_METADATA = "roadlens.json"
 
 
@@ -49,7 +49,7 @@ class ExportConfig:
     def properties(self, model: Detector) -> dict[str, str]:
         """Metadata by key; every value a string of JSON, except head and version (perception/README.md)."""
         return {
-            "roadlens.head": "decoded" if model.single_heads is None else "decoded-unique",
+            "roadlens.head": "distances" if model.single_heads is None else "distances-unique",
             "roadlens.classes": json.dumps(CLASSES[: model.config.classes]),
             "roadlens.input_size": json.dumps(list(self.input_size_px)),
             "roadlens.stride": json.dumps(STRIDE),
@@ -62,18 +62,6 @@ class ExportConfig:
         }
 
 
-class _Named(nn.Module):
-    """Outputs by name, for the torch.export program."""
-
-    def __init__(self, decoded: Decoded) -> None:
-        super().__init__()
-        self.decoded = decoded
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        boxes, scores = self.decoded(images)
-        return {"boxes": boxes, "scores": scores}
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """The exporters warn of their own old code and of sizes that are meant to be constant."""
@@ -83,44 +71,77 @@ def _quiet() -> Iterator[None]:
 
 
 def export_onnx(model: Detector, path: Path, config: ExportConfig = ExportConfig()) -> None:
-    """Write the folded network with its decoding as ONNX, then check it against torch.
+    """Write the folded network as ONNX, then check it against torch.
 
-    Input ``images`` (B, 3, H, W) float32 blue-green-red 0..255; outputs ``boxes`` (B, N, 4) edges in input pixels
-    and ``scores`` (B, N, classes).
+    Input ``images`` (B, H, W, 3) uint8 blue-green-red; outputs ``scores`` (B, N, classes) and ``distances``
+    (B, N, 4 bins), logits of left, top, right, bottom in strides (the head ``distances`` of ``perception.heads``).
 
     Raises:
         InputError: the file answers otherwise than torch by more than ``TOLERANCE``.
     """
     import onnx
 
-    decoded = Decoded(model.folded()).eval()
+    exported = Exported(model.folded()).eval()
     width, height = config.input_size_px
-    example = torch.rand(1, 3, height, width) * 255.0
-    axes: dict[str, dict[int, str]] = {"images": {0: "batch"}, "boxes": {0: "batch"}, "scores": {0: "batch"}}
+    example = torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8)
+    axes: dict[str, dict[int, str]] = {name: {0: "batch"} for name in ("images", "scores", "distances")}
     if config.free_size:
-        axes["images"] |= {2: "height", 3: "width"}
-        for name in ("boxes", "scores"):
+        axes["images"] |= {1: "height", 2: "width"}
+        for name in ("scores", "distances"):
             axes[name] |= {1: "cells"}
     path.parent.mkdir(parents=True, exist_ok=True)
     with _quiet():
         torch.onnx.export(
-            decoded,
+            exported,
             (example,),
             str(path),
             input_names=["images"],
-            output_names=["boxes", "scores"],
+            output_names=["scores", "distances"],
             dynamic_axes=axes,
             opset_version=OPSET,
             dynamo=False,
         )
     proto = onnx.load(path)
+    _settle_reshapes(proto)
     onnx.helper.set_model_props(proto, config.properties(model))
     onnx.checker.check_model(proto)
     onnx.save(proto, path)
-    check_onnx(decoded, path, [(2, height, width), *([(1, height // 2 // 32 * 32 or 32, width)] * config.free_size)])
+    check_onnx(exported, path, [(2, height, width), *([(1, height // 2 // 32 * 32 or 32, width)] * config.free_size)])
 
 
-def check_onnx(decoded: nn.Module, path: Path, sizes: list[tuple[int, int, int]]) -> float:
+def _settle_reshapes(proto: Any) -> None:
+    """Rows of cells (B, H, W, C) -> (B, H W, C) by one constant shape, where the exporter works it out at every run."""
+    import onnx
+
+    maker = {output: node for node in proto.graph.node for output in node.output}
+    for node in proto.graph.node:
+        if node.op_type == "Reshape" and maker[node.input[0]].op_type == "Transpose":
+            rows = np.array([0, -1, _channels(proto, maker[node.input[0]].input[0], maker)], np.int64)  # 0 copies
+            name = f"{node.name}_rows"
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(rows, name))
+            node.input[1] = name
+    _prune(proto.graph)
+
+
+def _channels(proto: Any, tensor: str, maker: dict[str, Any]) -> int:
+    """Output channels of the convolution that makes a tensor."""
+    weights = next(item for item in proto.graph.initializer if item.name == maker[tensor].input[1])
+    return int(weights.dims[0])
+
+
+def _prune(graph: Any) -> None:
+    """Drop nodes that nothing uses any more."""
+    used = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if used & set(node.output):
+            used |= set(node.input)
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+
+
+def check_onnx(exported: nn.Module, path: Path, sizes: list[tuple[int, int, int]]) -> float:
     """Largest difference between file and torch over random pictures of (batch, height, width) ``sizes``."""
     import onnxruntime
 
@@ -128,12 +149,13 @@ def check_onnx(decoded: nn.Module, path: Path, sizes: list[tuple[int, int, int]]
     rng = np.random.default_rng(0)
     worst = 0.0
     for batch, height, width in sizes:
-        images = rng.uniform(0, 255, (batch, 3, height, width)).astype(np.float32)
-        boxes, scores = session.run(["boxes", "scores"], {"images": images})
+        images = rng.integers(0, 256, (batch, height, width, 3), np.uint8)
+        scores, distances = session.run(["scores", "distances"], {"images": images})
         with torch.inference_mode():
-            want_boxes, want_scores = (t.numpy() for t in decoded(torch.from_numpy(images)))
-        worst = max(worst, float(np.abs(scores - want_scores).max()))
-        worst = max(worst, float(np.abs(boxes - want_boxes).max()) / max(height, width))
+            wanted = {name: value.numpy() for name, value in exported(torch.from_numpy(images)).items()}
+        worst = max(worst, float(np.abs(scores - wanted["scores"]).max()))
+        largest = max(1.0, float(np.abs(wanted["distances"]).max()))
+        worst = max(worst, float(np.abs(distances - wanted["distances"]).max()) / largest)
     if not worst <= TOLERANCE:
         raise InputError(
             f"{path} differs from torch by {worst:.2g}, more than {TOLERANCE:g}; report the versions in use"
@@ -146,15 +168,15 @@ def export_program(model: Detector, path: Path, config: ExportConfig = ExportCon
 
     ``perception.session`` runs it on any torch device.
     """
-    named = _Named(Decoded(model.folded())).eval()
+    exported = Exported(model.folded()).eval()
     width, height = config.input_size_px
     free = torch.export.Dim("tall", min=1, max=128), torch.export.Dim("wide", min=1, max=128)
     batch = torch.export.Dim("batch", min=1, max=256)
-    sizes = {0: batch, 2: STRIDE * free[0], 3: STRIDE * free[1]} if config.free_size else {0: batch}
-    example = torch.rand(2, 3, height, width) * 255.0
+    sizes = {0: batch, 1: STRIDE * free[0], 2: STRIDE * free[1]} if config.free_size else {0: batch}
+    example = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _quiet():
-        program = torch.export.export(named, (example,), dynamic_shapes=({**sizes},))
+        program = torch.export.export(exported, (example,), dynamic_shapes=({**sizes},))
         program.example_inputs = None  # else the file holds the pictures too
         extra: dict[str, Any] = {TORCH_METADATA: json.dumps(config.properties(model))}
         torch.export.save(program, path, extra_files=extra)

@@ -88,7 +88,6 @@ def cell_grid(sizes: list[tuple[int, int]], like: Tensor) -> tuple[Tensor, Tenso
 def expected_distances(distances: Tensor) -> Tensor:
     """Mean of the distance distributions in strides: (..., 4, bins) logits -> (..., 4)."""
     steps = torch.arange(distances.shape[-1], dtype=distances.dtype, device=distances.device)
-    # not a matrix product: onnxruntime takes 8 ms for that one, half as long as for all convolutions together in 8 bits
     return (distances.softmax(-1) * steps).sum(-1)
 
 
@@ -190,22 +189,30 @@ class Detector(nn.Module):
             images = images * self.pixel_scale
         return self.neck(self.backbone(images))
 
-    def read(self, features: list[Tensor], heads: nn.ModuleList) -> Raw:
-        """Both branches of every level, flattened, in float32."""
+    def cells(self, features: list[Tensor], heads: nn.ModuleList) -> tuple[Tensor, Tensor]:
+        """Logits (B, N, classes) and (B, N, 4 bins) of all levels in a row."""
         logits, distances = [], []
         for feature, head in zip(features, heads, strict=True):
             level_logits, level_distances = head(feature)
-            logits.append(level_logits.flatten(2))
-            distances.append(level_distances.flatten(2))
-        sizes = [(f.shape[2], f.shape[3]) for f in features]
-        points, strides = cell_grid(sizes, features[0])
-        sides = torch.cat(distances, 2).float().transpose(1, 2).unflatten(2, (4, self.config.bins))
-        return Raw(torch.cat(logits, 2).float().transpose(1, 2), sides, points, strides)
+            # channels last, as 8-bit convolutions leave them, so that nothing is transposed
+            logits.append(level_logits.permute(0, 2, 3, 1).flatten(1, 2))
+            distances.append(level_distances.permute(0, 2, 3, 1).flatten(1, 2))
+        return torch.cat(logits, 1), torch.cat(distances, 1)
+
+    def read(self, features: list[Tensor], heads: nn.ModuleList) -> Raw:
+        """Both branches of every level, flattened, in float32, and where the cells are."""
+        logits, distances = self.cells(features, heads)
+        points, strides = cell_grid([(f.shape[2], f.shape[3]) for f in features], features[0])
+        return Raw(logits.float(), distances.float().unflatten(2, (4, self.config.bins)), points, strides)
+
+    @property
+    def used_heads(self) -> nn.ModuleList:
+        """The one-to-one head where there is one and the network is in inference, else the dense head."""
+        return self.heads if self.training or self.single_heads is None else self.single_heads
 
     def forward(self, images: Tensor) -> Raw:
-        """Of the one-to-one head where there is one and the network is in inference, else of the dense head."""
-        heads = self.heads if self.training or self.single_heads is None else self.single_heads
-        return self.read(self.features(images), heads)
+        """Of ``used_heads``."""
+        return self.read(self.features(images), self.used_heads)
 
     def forward_both(self, images: Tensor) -> tuple[Raw, Raw | None]:
         """Dense and one-to-one readings; the latter learns from features that it does not shape (YOLOv10)."""
@@ -228,7 +235,7 @@ class Detector(nn.Module):
 
 
 class Decoded(nn.Module):
-    """What is exported: boxes (B, N, 4) xyxy in input pixels and scores (B, N, classes) after the sigmoid."""
+    """Boxes (B, N, 4) xyxy in input pixels and scores (B, N, classes) after the sigmoid."""
 
     def __init__(self, model: Detector) -> None:
         super().__init__()
@@ -237,6 +244,23 @@ class Decoded(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         raw = self.model(images)
         return decode_boxes(raw.distances, raw.points_px, raw.strides_px), raw.logits.sigmoid()
+
+
+class Exported(nn.Module):
+    """What is exported: scores (B, N, classes) after the sigmoid, and logits (B, N, 4 bins) of the distances.
+
+    Boxes are not decoded inside: of six thousand cells the caller wants some hundred, and the softmax of all of them
+    took as long as a tenth of the network in 8 bits. Pictures come as they lie in memory, (B, H, W, 3) uint8.
+    """
+
+    def __init__(self, model: Detector) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.model.features(images.permute(0, 3, 1, 2).float())
+        logits, distances = self.model.cells(features, self.model.used_heads)
+        return {"scores": logits.sigmoid(), "distances": distances}
 
 
 def parameter_count(model: nn.Module) -> int:

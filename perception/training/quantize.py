@@ -3,8 +3,8 @@
 What is left in float from the start, and why (docs/quantisation.md has the measurements):
 
 - everything after the last weighted layer: box arithmetic in pixels, where one step of 8 bits is several pixels;
-- everything before the first one, and what convolves the picture itself: on three channels 8 bits are slower than
-  float (measured: 2.0 against 0.9 ms), since their instructions take channels by fours, and the noise is worst there;
+- everything before the first one, and what convolves a float picture: on three channels 8 bits are slower than float,
+  and the noise is worst there. A network that takes bytes has neither trouble (``perception.training.stem``);
 - in a network with attention, all but the convolutions: products of two activations, Softmax, LayerNorm and the
   linear layers about them, whose activations have outlier channels.
 """
@@ -23,7 +23,9 @@ from typing import Any
 import numpy as np
 
 from geometry.errors import InputError
+from perception.heads import distances
 from perception.training.calibrate import Feeds, Ranges
+from perception.training.stem import bytes_straight, cast_pictures, widen
 
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 WEIGHTED = CONVOLUTIONS | {"Gemm", "MatMul"}
@@ -46,15 +48,21 @@ class Prepared:
         units: per layer with weights, in order, the names of the nodes that go to 8 bits with it: itself, and what
             lies behind it before the next such layer.
         tensors: activations whose ranges are needed.
+        symmetric: activations become signed, about zero: the only kind that TensorRT reads.
     """
 
     model: Any
     units: dict[str, tuple[str, ...]]
     tensors: tuple[str, ...]
+    symmetric: bool = False
 
 
-def prepare(path: Path) -> Prepared:
+def prepare(path: Path, *, symmetric: bool = False) -> Prepared:
     """Fold, name and sort what is to be quantised.
+
+    Args:
+        path: of an ONNX network.
+        symmetric: see ``Prepared``; half the steps of what is never negative are lost, and bytes do not go in as such.
 
     Raises:
         InputError: no ONNX network, one without weights, or one that is quantised already.
@@ -81,6 +89,8 @@ def prepare(path: Path) -> Prepared:
         with _quiet():
             quant_pre_process(str(whole), str(folded), skip_symbolic_shape=True)
         model = onnx.load(folded)
+    if not symmetric and widen(model):
+        model = onnx.shape_inference.infer_shapes(model)
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, metadata)
     for index, node in enumerate(model.graph.node):
@@ -88,7 +98,7 @@ def prepare(path: Path) -> Prepared:
     units = _units(model)
     if not units:
         raise InputError(f"{path.name} has no layer with weights to quantise; give a float network")
-    return Prepared(model, units, _tensors(model, {name for nodes in units.values() for name in nodes}))
+    return Prepared(model, units, _tensors(model, {name for nodes in units.values() for name in nodes}), symmetric)
 
 
 @contextmanager
@@ -183,7 +193,7 @@ def _tensors(model: Any, nodes: set[str]) -> tuple[str, ...]:
 
 
 def quantise(prepared: Prepared, ranges: Ranges, *, keep: Sequence[str] = (), note: str = "") -> Any:
-    """The 8-bit network: signed weights per channel, unsigned activations.
+    """The 8-bit network: signed weights per channel, activations unsigned or as ``prepared.symmetric`` says.
 
     Args:
         prepared: the float network.
@@ -206,20 +216,25 @@ def _quantise_nodes(prepared: Prepared, ranges: Ranges, nodes: Sequence[str], no
 
     model = onnx.ModelProto()
     model.CopyFrom(prepared.model)
+    pictures = () if prepared.symmetric else cast_pictures(model)
+    ranges = ranges | dict.fromkeys(pictures, (0.0, 255.0))  # as the type says, whatever the frames held
     spans = {name: (np.float32(min(low, 0.0)), np.float32(max(high, 0.0))) for name, (low, high) in ranges.items()}
     quantizer = QDQQuantizer(
         model,
         per_channel=True,
         reduce_range=False,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
+        activation_qType=QuantType.QInt8 if prepared.symmetric else QuantType.QUInt8,
         tensors_range=TensorsData(CalibrationMethod.MinMax, spans),
         nodes_to_quantize=list(nodes),
         nodes_to_exclude=[],
         op_types_to_quantize=sorted({node.op_type for node in model.graph.node if node.name in set(nodes)}),
-        extra_options={"WeightSymmetric": True},
+        extra_options={"WeightSymmetric": True, "ActivationSymmetric": prepared.symmetric},
     )
     quantizer.quantize_model()
+    for name in pictures:
+        bytes_straight(quantizer.model.model, name)
+    quantizer.model.topological_sort()
     made = quantizer.model.model
     told = {item.key: item.value for item in prepared.model.metadata_props}
     del made.metadata_props[:]
@@ -248,6 +263,7 @@ def sensitivity(
 def noise(truth: dict[str, np.ndarray], changed: dict[str, np.ndarray]) -> float:
     """Noise power over signal power at the worst output; boxes count by how sure their best class is."""
     worst = 0.0
+    truth, changed = _boxes(truth), _boxes(changed)
     weight = truth["scores"].max(axis=-1, keepdims=True) if {"boxes", "scores"} <= set(truth) else None
     for name, value in truth.items():
         if value.dtype.kind != "f":
@@ -258,6 +274,15 @@ def noise(truth: dict[str, np.ndarray], changed: dict[str, np.ndarray]) -> float
         signal = float((share * (value - mean) ** 2).sum())
         worst = max(worst, float((share * (changed[name] - value) ** 2).sum()) / max(signal, 1e-12))
     return worst
+
+
+def _boxes(outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Logits of distances as the distances that they stand for, in strides: what a box is made of."""
+    if set(outputs) != {"scores", "distances"}:
+        return outputs
+    logits = outputs["distances"]
+    sides = distances(logits.reshape(-1, logits.shape[-1])).reshape(*logits.shape[:2], 4)
+    return {"scores": outputs["scores"], "boxes": sides}
 
 
 def _run(model: Any, frames: Sequence[Feeds]) -> list[dict[str, np.ndarray]]:
