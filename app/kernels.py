@@ -10,6 +10,7 @@ from importlib import import_module
 
 MODULES = (
     "app.picture_kernels",
+    "app.shape_kernels",
     "geometry.flow_kernels",
     "geometry.ground_kernels",
     "perception.lanes.fit_kernels",

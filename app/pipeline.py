@@ -193,7 +193,7 @@ class Pipeline:
         watch.lap("lanes")
         ranges = self.ranger(frame, self.camera, found)
         watch.lap("ranges")
-        self._tracker.show(frame.bgr)
+        self._tracker.show(frame.bgr, self._lanes)
         tracks = self._tracker.update(found, t_s, ranges=ranges, ego=ego, camera=self.camera, detected=looked)
         self._tracks = tracks
         watch.lap("tracks")

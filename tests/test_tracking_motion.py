@@ -14,7 +14,7 @@ from geometry.camera import Camera
 from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
 from perception.types import CLASS_ID
-from tracking.box_model import LOG_H, SHARED, STATES, YAWS_RAD, Step, edges, move, sides
+from tracking.box_model import LOG_H, SHARED, STATES, YAWS_RAD, Step, edges, move, sides, turns
 from tracking.motion import MetricFilter, MetricState, MotionConfig, time_to_collision
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
 from tracking.size import apply_priors, wide_prior
@@ -141,29 +141,32 @@ def test_drift_of_the_shared_unknowns_keeps_what_each_row_knows() -> None:
 def test_derivatives_of_the_edges_are_finite_differences() -> None:
     rng = np.random.default_rng(2)
     state, shared, yaw = states(rng, 12), np.array([0.01, -0.004, 0.03]), rng.dirichlet(np.ones(len(YAWS_RAD)), 12)
-    model = edges(state, shared, 1.65, yaw, sides(state))
+    at = turns(rng.uniform(-0.6, 0.6, 12))
+    model = edges(state, shared, 1.65, yaw, (at, sides(state, at)))
     for column in range(STATES):
         step = np.zeros(STATES)
         step[column] = 1e-6
-        up, down = (edges(state + s, shared, 1.65, yaw, sides(state + s)).slope for s in (step, -step))
+        up, down = (edges(state + s, shared, 1.65, yaw, (at, sides(state + s, at))).slope for s in (step, -step))
         np.testing.assert_allclose(model.by_state[:, :, column], (up - down) / 2e-6, atol=1e-7)
     for column in range(SHARED):
         step = np.zeros(SHARED)
         step[column] = 1e-6
-        up, down = (edges(state, shared + s, 1.65, yaw, sides(state)).slope for s in (step, -step))
+        up, down = (edges(state, shared + s, 1.65, yaw, (at, sides(state, at))).slope for s in (step, -step))
         np.testing.assert_allclose(model.by_shared[:, :, column], (up - down) / 2e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("axis", [0.0, 0.35])
 @pytest.mark.parametrize("heading", range(len(YAWS_RAD)))
-def test_edges_are_the_outline_of_a_box_in_space(heading: int) -> None:
+def test_edges_are_the_outline_of_a_box_in_space(heading: int, axis: float) -> None:
     """Against ``geometry.box3d``: another way to the same box."""
     hwl, y_m, x_near = np.array([1.4, 1.7, 4.1]), 3.0, 14.0
-    yaw = YAWS_RAD[heading]
+    yaw = YAWS_RAD[heading] + axis
     half = 0.5 * (hwl[2] * abs(math.cos(yaw)) + hwl[1] * abs(math.sin(yaw)))
     solid = np.array([[*hwl, x_near + half, y_m, 0.0, yaw]])
     box = outline_px(CAMERA, solid)[0][0]
     state = np.array([[math.log(x_near), y_m / x_near, 0, 0, *np.log(hwl), 0, 0]])
-    slope = edges(state, np.zeros(SHARED), 1.65, np.eye(len(YAWS_RAD))[[heading]], sides(state)).slope[0]
+    at = turns(np.array([axis]))
+    slope = edges(state, np.zeros(SHARED), 1.65, np.eye(len(YAWS_RAD))[[heading]], (at, sides(state, at))).slope[0]
     px = [609.6 - 721.5 * slope[0], 172.9 - 721.5 * slope[1], 609.6 - 721.5 * slope[2], 172.9 - 721.5 * slope[3]]
     np.testing.assert_allclose(px, box, atol=1e-6)
 
@@ -173,7 +176,8 @@ def test_scale_cannot_be_seen_but_by_the_road() -> None:
     rng = np.random.default_rng(3)
     state = states(rng, 20)
     scale = np.array([1.0, 0, 0, 0, 1.0, 1.0, 1.0, 0, 0])
-    model = edges(state, np.zeros(SHARED), 1e-9, np.tile(np.eye(len(YAWS_RAD))[0], (20, 1)), sides(state))
+    at = turns(np.zeros(20))
+    model = edges(state, np.zeros(SHARED), 1e-9, np.tile(np.eye(len(YAWS_RAD))[0], (20, 1)), (at, sides(state, at)))
     np.testing.assert_allclose(model.by_state @ scale, 0.0, atol=1e-9)
 
 

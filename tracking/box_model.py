@@ -28,17 +28,13 @@ SHARED = 3
 YAWS_RAD = np.radians(
     [0.0, 3.0, -3.0, 7.0, -7.0, 12.0, -12.0, 20.0, -20.0, 32.0, -32.0, 47.0, -47.0, 66.0, -66.0, 90.0]
 )
-"""Headings considered, modulo half a turn: fine about the direction of the road, where width is worth most."""
+"""Headings considered, against the road's direction and modulo half a turn: fine where width is worth most."""
 
-_LENGTHWISE = np.array([1.0, 1.0, -1.0, -1.0])  # corners: front left, front right, rear left, rear right
-_SIDEWISE = np.array([1.0, -1.0, 1.0, -1.0])
-_COS, _SIN = np.cos(YAWS_RAD)[:, None], np.sin(YAWS_RAD)[:, None]
-# Corner k at heading b is (x + L*DEEP_L + W*DEEP_W, y + L*SIDE_L + W*SIDE_W): x is the nearest of the four.
-_DEEP_L = (np.abs(_COS) + _LENGTHWISE * _COS) / 2
-_DEEP_W = (np.abs(_SIN) - _SIDEWISE * _SIN) / 2
-_SIDE_L = _LENGTHWISE * _SIN / 2
-_SIDE_W = _SIDEWISE * _COS / 2
-_CORNERS = np.stack([_DEEP_L, _DEEP_W, _SIDE_L, _SIDE_W])  # (4, B, 4)
+
+def turns(axis_rad: np.ndarray) -> np.ndarray:
+    """(2, R, B) cosine and sine of the headings ``YAWS_RAD`` counted from axes (R,)."""
+    heading = axis_rad[:, None] + YAWS_RAD
+    return np.stack([np.cos(heading), np.sin(heading)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +46,20 @@ class Sides:
     by_log_w: np.ndarray
     by_log_l: np.ndarray
 
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """As the compiled loops take them."""
+        return self.slope, self.by_bearing, self.by_log_w, self.by_log_l
 
-def sides(state: np.ndarray) -> Sides:
-    """Sides of the boxes of rows (R, STATES) at each of ``YAWS_RAD``: the outermost corners as seen from the camera."""
-    from tracking.motion_kernels import outermost
 
-    out = np.empty((4, len(state), len(YAWS_RAD), 2))
+def sides(state: np.ndarray, turned: np.ndarray) -> Sides:
+    """Sides of the boxes of rows (R, STATES) at each of their headings (``turns``): the outermost corners as seen from
+    the camera."""
+    from tracking.box_kernels import outermost
+
+    out = np.empty((4, len(state), turned.shape[2], 2))
     place = np.ascontiguousarray(state[:, [LOG_X, BEARING, LOG_W, LOG_L]])
-    outermost(place, _CORNERS, (out[0], out[1], out[2], out[3]))
+    outermost(place, turned, (out[0], out[1], out[2], out[3]))
     return Sides(*out)
 
 
@@ -67,7 +69,7 @@ class Edges:
 
     Attributes:
         slope: (R, 4) left, top, right, bottom.
-        by_state: (R, 4, STATES); by_shared: (R, 4, SHARED): derivatives.
+        by_state: (R, 4, STATES); by_shared: (R, 4, m): derivatives.
         turned: (R, 2, 2) covariance of left and right for not knowing the heading.
     """
 
@@ -77,50 +79,30 @@ class Edges:
     turned: np.ndarray
 
 
-def edges(state: np.ndarray, shared: np.ndarray, camera_height_m: float, yaw_share: np.ndarray, side: Sides) -> Edges:
+def edges(
+    state: np.ndarray,
+    shared: np.ndarray,
+    camera_height_m: float,
+    yaw_share: np.ndarray,
+    seen_at: tuple[np.ndarray, Sides],
+) -> Edges:
     """Edges of the boxes expected of rows.
 
     Args:
         state: (R, STATES).
-        shared: (SHARED,).
+        shared: (m,), of which the first are those of ``SHARED``.
         camera_height_m: above the road, as the camera's profile has it.
         yaw_share: (R, B) probability of each heading.
-        side: ``sides`` of the states.
+        seen_at: ``turns`` of the rows and ``sides`` of the states there.
     """
-    count = len(state)
-    slope = np.empty((count, 4))
-    H = np.zeros((count, 4, STATES))
-    D = np.zeros((count, 4, SHARED))
-    share = yaw_share[:, None]
-    slope[:, 0::2] = (share @ side.slope)[:, 0]
-    for column, part in ((BEARING, side.by_bearing), (LOG_W, side.by_log_w), (LOG_L, side.by_log_l)):
-        H[:, 0::2, column] = (share @ part)[:, 0]
-    H[:, 0::2, LOG_X] = -(H[:, 0::2, LOG_W] + H[:, 0::2, LOG_L])
-    rest = side.slope - slope[:, None, 0::2]
-    turned = (rest * yaw_share[..., None]).transpose(0, 2, 1) @ rest
+    from tracking.box_kernels import expected_edges
 
-    above = camera_height_m * np.exp(shared[LOG_CAMERA_HEIGHT] - state[:, LOG_X])
-    high, length = np.exp(state[:, LOG_H] - state[:, LOG_X]), np.exp(state[:, LOG_L] - state[:, LOG_X])
-    depth_l = yaw_share @ np.abs(_COS[:, 0])
-    depth_w = np.exp(state[:, LOG_W] - state[:, LOG_X]) * (yaw_share @ np.abs(_SIN[:, 0]))
-    depth = length * depth_l + depth_w
-    lower = high < above  # of a roof below the camera the far rim is the upper edge, else the near one
-    shrink = np.where(lower, 1.0 / (1.0 + depth), 1.0)
-    tilt = state[:, ROAD] + shared[PITCH_MOUNT] + shared[PITCH_ROAD]
-    roof = (high - above) * shrink
-    slope[:, 1] = roof + tilt
-    slope[:, 3] = -above + tilt
-    by_depth = np.where(lower, -roof * shrink, 0.0)
-    H[:, 1, LOG_X] = -roof - by_depth * depth
-    H[:, 1, LOG_H] = high * shrink
-    H[:, 1, LOG_W] = by_depth * depth_w
-    H[:, 1, LOG_L] = by_depth * length * depth_l
-    H[:, 3, LOG_X] = above
-    H[:, 1::2, ROAD] = 1.0
-    D[:, 1::2, PITCH_MOUNT] = D[:, 1::2, PITCH_ROAD] = 1.0
-    D[:, 1, LOG_CAMERA_HEIGHT] = -above * shrink
-    D[:, 3, LOG_CAMERA_HEIGHT] = -above
-    return Edges(slope, H, D, turned)
+    turned, side = seen_at
+    count = len(state)
+    slope, H, D = np.empty((count, 4)), np.zeros((count, 4, STATES)), np.zeros((count, 4, len(shared)))
+    cov = np.empty((count, 2, 2))
+    expected_edges(state, shared, camera_height_m, yaw_share, turned, side.parts, slope, (H, D, cov))
+    return Edges(slope, H, D, cov)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from geometry.camera import Camera
 from geometry.errors import InputError
 from geometry.types import GroundPoints
-from perception.types import CLASSES, Detections
+from perception.types import CLASSES, Detections, Lanes
 
 EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent: it counts in proportion
 D_XYXY, D_BOX = slice(0, 4), slice(4, 8)  # corners; centre and size; pixels
@@ -28,6 +28,7 @@ class Scene(NamedTuple):
     dt_s: float
     ranges: GroundPoints | None
     camera: Camera | None
+    lanes: Lanes | None = None
 
     @property
     def stretch(self) -> float:

@@ -1,4 +1,4 @@
-"""Which way a body points: a distribution over ``YAWS_RAD``, told by its box's width."""
+"""Which way a body points, against the road there: a distribution over ``YAWS_RAD``, told by its box's width."""
 
 from __future__ import annotations
 
@@ -13,28 +13,47 @@ from tracking.shared_filter import RowsGiven
 _WALKING_MPS = 1.5  # faster, an object's own motion says which end of its axis is the front
 _ROLLING_MPS = 3.0  # faster, and its course is surer than the axis of its box
 _SURE_RAD = math.radians(8.0)
+_CUBOID = 0.02  # bodies are no cuboids: relative standard deviation of a width
+_SIZED = [LOG_X, LOG_W, LOG_L]
 
 
-def heading_prior(aligned_share: float, aligned_rad: float) -> np.ndarray:
-    """(B,) shares: some objects point along the road to within an angle, the rest anywhere."""
+def heading_prior(aligned_share: float, across_share: float, aligned_rad: float) -> np.ndarray:
+    """(B,) shares: some objects point along the road to within an angle, some across it, the rest anywhere."""
     spacing = _bin_widths()
-    aligned = np.exp(-0.5 * (YAWS_RAD / aligned_rad) ** 2) * spacing
-    return aligned_share * aligned / aligned.sum() + (1 - aligned_share) * spacing / spacing.sum()
+    along = np.exp(-0.5 * (YAWS_RAD / aligned_rad) ** 2) * spacing
+    across = np.exp(-0.5 * ((np.abs(YAWS_RAD) - 0.5 * math.pi) / aligned_rad) ** 2) * spacing
+    rest = (1.0 - aligned_share - across_share) * spacing / spacing.sum()
+    return aligned_share * along / along.sum() + across_share * across / across.sum() + rest
 
 
-def heading_evidence(part: RowsGiven, side: Sides, seen: BoxSlopes) -> np.ndarray:
-    """Log-likelihood (R, B) of each heading: the box's width there against the width seen."""
-    width = side.slope[..., 0] - side.slope[..., 1]
-    got = (seen.slope[:, LEFT] - seen.slope[:, RIGHT])[:, None]
-    by_w = side.by_log_w[..., 0] - side.by_log_w[..., 1]
-    by_l = side.by_log_l[..., 0] - side.by_log_l[..., 1]
-    cov = part.cov
-    var_w, var_l = cov[:, LOG_W, LOG_W, None], cov[:, LOG_L, LOG_L, None]
-    edge = (seen.sigma[:, LEFT] ** 2 + seen.sigma[:, RIGHT] ** 2)[:, None]
-    variance = by_w**2 * var_w + by_l**2 * var_l + width**2 * (cov[:, LOG_X, LOG_X, None] + 0.02**2) + edge
-    log_likelihood = -0.5 * (got - width) ** 2 / variance - 0.5 * np.log(variance)
-    both = (seen.seen[:, LEFT] & seen.seen[:, RIGHT])[:, None]
-    return np.where(both, log_likelihood, 0.0)
+def weigh_headings(
+    part: RowsGiven, side: Sides, seen: BoxSlopes, weights: tuple[float, float], log_yaw: np.ndarray
+) -> np.ndarray:
+    """Probability (R, B) of each heading in this frame: the box's width there against the width seen.
+
+    Args:
+        weights: of the evidence to keep and for this frame.
+        log_yaw: (R, B) logarithms of the probabilities so far, changed in place.
+    """
+    from tracking.box_kernels import heading_shares
+
+    both = seen.seen[:, LEFT] & seen.seen[:, RIGHT]
+    width = np.empty((len(both), 2))
+    width[:, 0] = np.where(both, seen.slope[:, LEFT] - seen.slope[:, RIGHT], np.nan)
+    width[:, 1] = seen.sigma[:, LEFT] ** 2 + seen.sigma[:, RIGHT] ** 2
+    variances = np.ascontiguousarray(part.cov[:, _SIZED, _SIZED])
+    now = np.empty(log_yaw.shape)
+    heading_shares(variances, side.parts, width, (*weights, _CUBOID**2), log_yaw, now)
+    return now
+
+
+def likeliest(log_yaw: np.ndarray, axis_rad: np.ndarray) -> np.ndarray:
+    """(N,) headings of greatest density, axes (N,) of the road included; modulo half a turn."""
+    from tracking.box_kernels import peaks
+
+    out = np.empty((len(axis_rad), 1))
+    peaks(log_yaw, axis_rad, _GRID, out, np.empty(len(YAWS_RAD)))
+    return out[:, 0]
 
 
 def facing(axis_rad: np.ndarray, v_mps: np.ndarray, cov: np.ndarray, absolute: bool) -> np.ndarray:
@@ -57,15 +76,12 @@ def facing(axis_rad: np.ndarray, v_mps: np.ndarray, cov: np.ndarray, absolute: b
     return (heading + math.pi) % (2 * math.pi) - math.pi
 
 
-def normalised(log_share: np.ndarray) -> np.ndarray:
-    """Logarithms of shares (R, B) that add to one."""
-    log_share = log_share - log_share.max(axis=1, keepdims=True)
-    return log_share - np.log(np.exp(log_share).sum(axis=1, keepdims=True))
-
-
 def _bin_widths() -> np.ndarray:
     order = np.argsort(YAWS_RAD)
     around = np.concatenate([[YAWS_RAD[order][-1] - math.pi], YAWS_RAD[order], [YAWS_RAD[order][0] + math.pi]])
     widths = np.empty(len(YAWS_RAD))
     widths[order] = (around[2:] - around[:-2]) / 2
     return widths
+
+
+_GRID = np.stack([np.argsort(YAWS_RAD), np.sort(YAWS_RAD), np.log(_bin_widths()[np.argsort(YAWS_RAD)])])

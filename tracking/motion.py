@@ -19,6 +19,7 @@ from geometry.camera import Camera
 from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, box_slopes, lateral_position
 from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
+from perception.types import Lanes
 from tracking.body_kind import BodyKinds
 from tracking.box_model import (
     ACCELERATION,
@@ -41,11 +42,13 @@ from tracking.box_model import (
     edges,
     move,
     sides,
+    turns,
 )
 from tracking.collision import time_to_collision
-from tracking.heading import facing, heading_evidence, heading_prior, normalised
+from tracking.heading import facing, heading_prior, likeliest, weigh_headings
 from tracking.motion_config import MotionConfig
 from tracking.own_road import OwnRoad
+from tracking.road_direction import RoadAxes
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
 from tracking.size import Joined, apply_priors, wide_prior
 from tracking.types import EgoMotion
@@ -90,22 +93,25 @@ class MetricFilter:
         self._known = np.empty(0, bool)
         self._seen = np.empty(0, bool)
         self._road = OwnRoad(config)
+        self._axes = RoadAxes()
         self._kinds = BodyKinds(config)
         self._answer: Joined | None = None
         spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
         self._shared = Shared(np.zeros(_UNKNOWNS), np.diag(np.concatenate([spread**2, np.ones(_MEMORY)])))
         self._ego = EgoMotion()
+        self._lanes: Lanes | None = None
         self._last_speed_mps = math.nan
         self._dt_s = 0.0
-        self._yaw_prior = heading_prior(config.aligned_share, config.aligned_rad)
+        self._yaw_prior = heading_prior(config.aligned_share, config.across_share, config.aligned_rad)
 
     def __len__(self) -> int:
         return len(self._known)
 
     # -- time -------------------------------------------------------------------------------------------------
 
-    def predict(self, dt_s: float, ego: EgoMotion | None = None) -> None:
-        """Move all rows on by dt_s, into the vehicle frame of the new instant."""
+    def predict(self, dt_s: float, ego: EgoMotion | None = None, lanes: Lanes | None = None) -> None:
+        """Move all rows on by dt_s, into the vehicle frame of the new instant; ``lanes`` are those seen there."""
+        self._lanes = lanes
         self._last_speed_mps = self._ego.speed_mps
         self._ego = ego or EgoMotion()
         self._dt_s = dt_s
@@ -118,7 +124,9 @@ class MetricFilter:
         spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
         drift = spread**2 * (1 - decay**2)
         self._shared, rows = predict_shared(self._shared, self._rows, decay, drift, _MEMORY)
-        mean, F = move(rows.mean, self._step(dt_s), config.braking_s)
+        step = self._step(dt_s)
+        self._axes.predict(step.turn_rad, dt_s)
+        mean, F = move(rows.mean, step, config.braking_s)
         self._rows = predict_rows(rows, mean, *self._drift(F, rows.mean, dt_s))
         self._lose(mean[:, LOG_X] - rows.mean[:, LOG_X])
         forget = min(1.0, dt_s / config.yaw_s)
@@ -233,6 +241,7 @@ class MetricFilter:
         self._known = np.concatenate([self._known, np.zeros(count, bool)])
         self._seen = np.concatenate([self._seen, np.zeros(count, bool)])
         self._road.append(ids)
+        self._axes.append(count)
         self._kinds.append(ids)
         self.update(np.arange(len(self) - count, len(self)), ranges, xyxy_px, ids, camera, t_s)
 
@@ -279,6 +288,7 @@ class MetricFilter:
         mean[rows, LOG_X], mean[rows, BEARING] = np.log(x_m), y_m / x_m
         cov[rows, LOG_X, LOG_X] = 0.5**2
         self._road.forget(rows)
+        self._axes.place(rows, x_m, self._ego)
         cov[rows, ROAD, ROAD] = self._road.variance(rows, mean[rows, LOG_X])
         cov[rows, BEARING, BEARING] = (2.0 / x_m) ** 2
         cov[rows, ACCELERATION, ACCELERATION] = (self.config.braking_mps2 / x_m) ** 2
@@ -289,27 +299,27 @@ class MetricFilter:
     def _measure(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
         part = RowsGiven(*(a[rows] for a in _parts(self._rows)))
         part.mean[:, LOG_X] = np.clip(part.mean[:, LOG_X], *_LOG_RANGE)
-        log_yaw = self._log_yaw[rows]
-        side = sides(part.mean)
-        evidence = heading_evidence(part, side, seen)
-        now = normalised(log_yaw + self.config.yaw_now * evidence)
-        log_yaw = normalised(log_yaw + self.config.yaw_temper * evidence)
-        expected = edges(part.mean, self._shared.mean, camera.height_m, np.exp(now), side)
+        x_m = np.exp(part.mean[:, LOG_X])
+        self._axes.see(rows, np.stack([x_m, part.mean[:, BEARING] * x_m], axis=1), self._lanes)
+        turned = turns(self._axes.rad[rows])
+        log_yaw, side = self._log_yaw[rows], sides(part.mean, turned)
+        share = weigh_headings(part, side, seen, (self.config.yaw_temper, self.config.yaw_now), log_yaw)
+        expected = edges(part.mean, self._shared.mean, camera.height_m, share, (turned, side))
         measured = self._measured(expected, part.mean, seen, size_priors(self._class_id[rows]).grounded)
         wide = np.maximum(surprise(self._shared, part, measured) / self.config.gate, 1.0)
         self._log_yaw[rows] = log_yaw
         noise = measured.R * wide[:, None, None]
         self._take_in(rows, part, Measured(measured.residual, measured.H, measured.D, noise))
-        self._weigh_kinds(rows, seen, camera)
+        self._weigh_kinds(rows, seen, camera, turned)
 
-    def _weigh_kinds(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
+    def _weigh_kinds(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera, turned: np.ndarray) -> None:
         whole = seen.seen[:, TOP] & seen.seen[:, BOTTOM] & size_priors(self._class_id[rows]).grounded
         if not whole.any():
             return
         rows, seen = rows[whole], BoxSlopes(seen.slope[whole], seen.sigma[whole], seen.seen[whole])
         state, share = self._rows.mean[rows], np.exp(self._log_yaw[rows])
-        depth_m = np.exp(state[:, LOG_L]) * (share @ np.abs(np.cos(YAWS_RAD)))
-        depth_m += np.exp(state[:, LOG_W]) * (share @ np.abs(np.sin(YAWS_RAD)))
+        along, aside = (share * np.abs(turned[:, whole])).sum(axis=2)
+        depth_m = np.exp(state[:, LOG_L]) * along + np.exp(state[:, LOG_W]) * aside
         camera_m = camera.height_m * math.exp(self._shared.mean[LOG_CAMERA_HEIGHT])
         self._kinds.weigh(rows, seen, state, self._shared, (camera_m, depth_m))
 
@@ -348,7 +358,7 @@ class MetricFilter:
         return Measured(
             residual,
             expected.by_state,
-            np.concatenate([expected.by_shared, np.zeros((len(mean), 4, _MEMORY))], axis=2),
+            expected.by_shared,
             R,
         )
 
@@ -363,6 +373,7 @@ class MetricFilter:
         for name in ("_log_yaw", "_known", "_seen", "_class_id"):
             setattr(self, name, getattr(self, name)[mask])
         self._road.keep(mask)
+        self._axes.keep(mask)
         self._kinds.keep(mask)
         self._answer = None
 
@@ -403,7 +414,7 @@ class MetricFilter:
             v_mps=v * nan[:, None],
             cov=metric * nan[:, None, None],
             size_m=np.exp(mean[:, LOG_H : LOG_L + 1]),
-            yaw_rad=facing(YAWS_RAD[self._log_yaw.argmax(axis=1)], v, metric[:, 2:, 2:], absolute) * nan,
+            yaw_rad=facing(likeliest(self._log_yaw, self._axes.rad), v, metric[:, 2:, 2:], absolute) * nan,
             ttc_s=ttc * nan,
             ttc_low_s=low * nan,
             ttc_high_s=high * nan,

@@ -30,7 +30,8 @@ class MotionConfig:
         gate: normalised innovation squared from which a box counts as odd and its noise is widened.
         yaw_temper, yaw_now: weight of a frame's evidence on heading, to keep and for the frame itself; turned_noise:
             how much more than white the error is that an unknown heading makes; yaw_s: how long headings last.
-        aligned_share, aligned_rad: share of objects that point along the road, and how well.
+        aligned_share, across_share, aligned_rad: share of objects that point along the road at their place, across
+            it (parked so, or crossing), and how well.
         measured_ranges: the ranges handed in are of another sensor (stereo, radar) and are measured too; else they
             are taken to come from the same boxes, and passed over.
         kerb_m: as own_road_m, of people and riders, who stand on kerbs.
@@ -62,6 +63,7 @@ class MotionConfig:
     yaw_s: float = 4.0
     turned_noise: float = 50.0
     aligned_share: float = 0.6
+    across_share: float = 0.1
     aligned_rad: float = 0.06
     measured_ranges: bool = False
     kerb_m: float = 0.10

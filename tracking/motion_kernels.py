@@ -97,33 +97,6 @@ def kind_shares(rows, log_like, log_weight, log_prior, shape):  # type: ignore[n
     return share
 
 
-@compiled("void(f8[:,::1], f8[:,:,::1], UniTuple(f8[:,:,::1], 4))")
-def outermost(state, corners, out):  # type: ignore[no-untyped-def]
-    """Left and right side of every row at every heading: the outermost of four corners.
-
-    Args:
-        state: (R, 4) log x, bearing, log width, log length.
-        corners: (4, B, 4) parts of length and width in the depth of a corner, then in its place aside.
-        out: slope and its derivatives by bearing, log width and log length, (R, B, 2) each.
-    """
-    slope, by_bearing, by_log_w, by_log_l = out
-    for i in range(len(state)):
-        near = math.exp(-state[i, 0])
-        bearing, width, length = state[i, 1], math.exp(state[i, 2]) * near, math.exp(state[i, 3]) * near
-        for b in range(corners.shape[1]):
-            slope[i, b, 0], slope[i, b, 1] = -np.inf, np.inf
-            for c in range(4):
-                deep_l, deep_w = corners[0, b, c], corners[1, b, c]
-                side_l, side_w = corners[2, b, c], corners[3, b, c]
-                inverse = 1.0 / (1.0 + length * deep_l + width * deep_w)
-                here = (bearing + length * side_l + width * side_w) * inverse
-                for end in range(2):
-                    if (here > slope[i, b, 0]) if end == 0 else (here < slope[i, b, 1]):
-                        slope[i, b, end], by_bearing[i, b, end] = here, inverse
-                        by_log_w[i, b, end] = width * (side_w - here * deep_w) * inverse
-                        by_log_l[i, b, end] = length * (side_l - here * deep_l) * inverse
-
-
 @compiled("void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,:,::1], i8, f8[:,:,:,::1], f8[:,::1], f8[::1])")
 def kind_gains(mean, cov, gain, share, kinds, first, gains, information, push):  # type: ignore[no-untyped-def]
     """What exchanging the wide prior for each kind's does: gains of rows, and information on the shared unknowns.

@@ -13,7 +13,7 @@ import numpy as np
 from geometry.camera import Camera
 from geometry.errors import InputError
 from geometry.types import GroundPoints
-from perception.types import Detections
+from perception.types import Detections, Lanes
 from tracking.appearance import Embedder, Gallery, covered
 from tracking.assign import Pairs, assign, contested
 from tracking.config import TrackerConfig
@@ -82,6 +82,7 @@ class Tracker:
         self._size_px = size_px
         self._embedder = embedder
         self._bgr: np.ndarray | None = None
+        self._lanes: Lanes | None = None
         self._gallery = None if embedder is None else Gallery(embedder.length)
         self._table = TrackTable()
         self._scores = ScoreModel()
@@ -101,9 +102,11 @@ class Tracker:
         """Tracks kept, believed or not."""
         return len(self._table)
 
-    def show(self, bgr: np.ndarray) -> None:
-        """The picture (H, W, 3) uint8 of the next ``update``, for the embedder; without one it costs nothing."""
+    def show(self, bgr: np.ndarray, lanes: Lanes | None = None) -> None:
+        """What else there is to be seen in the frame of the next ``update``: its picture (H, W, 3) uint8, for the
+        embedder (without one it costs nothing), and its lanes: what stands points along the road at its place."""
         self._bgr = bgr if bgr.size else None
+        self._lanes = lanes
 
     def update(
         self,
@@ -130,10 +133,10 @@ class Tracker:
             InputError: time that runs back or is no number; boxes, scores or classes that are none.
         """
         seen = self._read(detections)
-        scene = Scene(t_s, self._step_s(t_s), ranges, camera)
+        scene = Scene(t_s, self._step_s(t_s), ranges, camera, self._lanes)
         if detected:
             seen = self._weigh(seen)
-        self._bgr = None
+        self._bgr = self._lanes = None
         self._move_on(scene, ego)
         rows, columns, overlap = self._match(seen, scene, detected)
         if detected:
@@ -165,7 +168,7 @@ class Tracker:
                 known = table.column(CLASS).astype(np.int64)
                 self._metric.birth(scene.ranges_of(_NOTHING), table.data[:, XYXY], known, None, scene.t_s)
         if self._metric is not None:
-            self._metric.predict(scene.dt_s, ego)
+            self._metric.predict(scene.dt_s, ego, scene.lanes)
         table.column(DETECTION)[:] = -1.0
         if not len(table) or scene.dt_s == 0.0:
             return

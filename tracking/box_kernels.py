@@ -1,0 +1,169 @@
+"""Compiled loops of the metric filter's box model, over tracks: the box of a body, and which way it points.
+
+Everything is compiled, or read from the cache on disk, when the module is imported; nobody imports it at its own
+import. Nothing is checked here: arrays are C-contiguous float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from geometry.compiled import compiled
+
+
+@compiled("void(f8[:,::1], f8[:,:,::1], UniTuple(f8[:,:,::1], 4))")
+def outermost(state, turns, out):  # type: ignore[no-untyped-def]
+    """Left and right side of every row at every heading: the outermost of four corners.
+
+    The corner l = +-1 along and w = +-1 across the body, whose nearest corner is at depth 0, lies
+    L (|cos| + l cos) / 2 + W (|sin| - w sin) / 2 deep and L l sin / 2 + W w cos / 2 aside of the middle.
+
+    Args:
+        state: (R, 4) log x, bearing, log width, log length.
+        turns: (2, R, B) cosine and sine of the headings.
+        out: slope and its derivatives by bearing, log width and log length, (R, B, 2) each.
+    """
+    slope, by_bearing, by_log_w, by_log_l = out
+    for i in range(len(state)):
+        near = math.exp(-state[i, 0])
+        bearing, width, length = state[i, 1], math.exp(state[i, 2]) * near, math.exp(state[i, 3]) * near
+        for b in range(turns.shape[2]):
+            cos, sin = turns[0, i, b], turns[1, i, b]
+            slope[i, b, 0], slope[i, b, 1] = -np.inf, np.inf
+            for c in range(4):
+                along, aside = 1.0 - 2.0 * (c // 2), 1.0 - 2.0 * (c % 2)
+                deep_l, deep_w = 0.5 * (abs(cos) + along * cos), 0.5 * (abs(sin) - aside * sin)
+                side_l, side_w = 0.5 * along * sin, 0.5 * aside * cos
+                inverse = 1.0 / (1.0 + length * deep_l + width * deep_w)
+                here = (bearing + length * side_l + width * side_w) * inverse
+                for end in range(2):
+                    if (here > slope[i, b, 0]) if end == 0 else (here < slope[i, b, 1]):
+                        slope[i, b, end], by_bearing[i, b, end] = here, inverse
+                        by_log_w[i, b, end] = width * (side_w - here * deep_w) * inverse
+                        by_log_l[i, b, end] = length * (side_l - here * deep_l) * inverse
+
+
+@compiled("void(f8[:,::1], UniTuple(f8[:,:,::1], 4), f8[:,::1], UniTuple(f8, 3), f8[:,::1], f8[:,::1])")
+def heading_shares(variances, side, seen, setting, log_share, now):  # type: ignore[no-untyped-def]
+    """Weigh headings by the box's width: what a body of each would show against what is seen.
+
+    Args:
+        variances: (R, 3) of log x, log width and log length.
+        side: as ``outermost`` gives it.
+        seen: (R, 2) width seen, as a slope, and its variance; NaN where a side is cut off.
+        setting: weight of the evidence to keep and for this frame, and the model's own relative variance of a width.
+        log_share: (R, B) logarithms of probabilities, changed in place.
+        now: (R, B) probabilities for this frame, output.
+    """
+    slope, _, by_log_w, by_log_l = side
+    keep, fresh, model = setting
+    count, headings = log_share.shape
+    for i in range(count):
+        top_kept, top_now = -np.inf, -np.inf
+        for b in range(headings):
+            evidence = 0.0
+            if not math.isnan(seen[i, 0]):
+                width = slope[i, b, 0] - slope[i, b, 1]
+                by_w, by_l = by_log_w[i, b, 0] - by_log_w[i, b, 1], by_log_l[i, b, 0] - by_log_l[i, b, 1]
+                variance = by_w * by_w * variances[i, 1] + by_l * by_l * variances[i, 2] + seen[i, 1]
+                variance += width * width * (variances[i, 0] + model)
+                evidence = -0.5 * (seen[i, 0] - width) ** 2 / variance - 0.5 * math.log(variance)
+            now[i, b] = log_share[i, b] + fresh * evidence
+            log_share[i, b] += keep * evidence
+            top_kept, top_now = max(top_kept, log_share[i, b]), max(top_now, now[i, b])
+        kept_sum, now_sum = 0.0, 0.0
+        for b in range(headings):
+            now[i, b] = math.exp(now[i, b] - top_now)
+            now_sum += now[i, b]
+            kept_sum += math.exp(log_share[i, b] - top_kept)
+        norm = top_kept + math.log(kept_sum)
+        for b in range(headings):
+            now[i, b] /= now_sum
+            log_share[i, b] -= norm
+
+
+@compiled("void(f8[:,::1], f8[::1], f8[:,::1], f8[:,::1], f8[::1])")
+def peaks(log_share, axis, grid, out, shares):  # type: ignore[no-untyped-def]
+    """Likeliest heading of every row: the vertex of the parabola through the greatest log density and its neighbours.
+
+    Args:
+        log_share: (R, B) logarithms of probabilities.
+        axis: (R,) what the headings are counted from.
+        grid: (3, B) order of the headings by angle, their angles in that order, logarithms of the bins' widths.
+        out: (R, 1) heading; shares: (B,) scratch.
+    """
+    count, headings = log_share.shape
+    for i in range(count):
+        best = 0
+        for b in range(headings):
+            shares[b] = log_share[i, int(grid[0, b])] - grid[2, b]
+            if shares[b] > shares[best]:
+                best = b
+        left, right = (best - 1) % headings, (best + 1) % headings
+        back = (grid[1, left] - grid[1, best]) - (math.pi if left > best else 0.0)
+        forth = (grid[1, right] - grid[1, best]) + (math.pi if right < best else 0.0)
+        low, high = shares[left] - shares[best], shares[right] - shares[best]
+        # Parabola q t^2 + p t through (back, low), (0, 0), (forth, high).
+        curve = (high / forth - low / back) / (forth - back)
+        tilt = low / back - curve * back
+        at = -0.5 * tilt / curve if curve < 0.0 else 0.0
+        out[i, 0] = axis[i] + grid[1, best] + min(max(at, 0.5 * back), 0.5 * forth)
+
+
+@compiled(
+    "void(f8[:,::1], f8[::1], f8, f8[:,::1], f8[:,:,::1], UniTuple(f8[:,:,::1], 4), f8[:,::1],"
+    " UniTuple(f8[:,:,::1], 3))"
+)
+def expected_edges(state, shared, camera_m, share, turns, side, slope, out):  # type: ignore[no-untyped-def]
+    """Edges of boxes averaged over headings, linearised; rows and shared unknowns as in ``tracking.box_model``.
+
+    Args:
+        state: (R, 9). shared: (>= 3,). camera_m: height of the camera.
+        share: (R, B) probability of each heading; turns: (2, R, B) their cosines and sines.
+        side: as ``outermost`` gives it.
+        slope: (R, 4) left, top, right, bottom: output.
+        out: derivatives by the state (R, 4, 9) and by the shared unknowns (R, 4, >= 3), which must be zeros at first,
+            and covariance of left and right for not knowing the heading (R, 2, 2).
+    """
+    H, D, turned = out
+    here, by_bearing, by_log_w, by_log_l = side
+    for i in range(len(state)):
+        depth_l, depth_w = 0.0, 0.0
+        for end in range(2):
+            edge = 2 * end
+            mean, b1, w1, l1 = 0.0, 0.0, 0.0, 0.0
+            for b in range(share.shape[1]):
+                p = share[i, b]
+                mean += p * here[i, b, end]
+                b1 += p * by_bearing[i, b, end]
+                w1 += p * by_log_w[i, b, end]
+                l1 += p * by_log_l[i, b, end]
+            slope[i, edge], H[i, edge, 1], H[i, edge, 5], H[i, edge, 6] = mean, b1, w1, l1
+            H[i, edge, 0] = -(w1 + l1)
+        left2, both, right2 = 0.0, 0.0, 0.0
+        for b in range(share.shape[1]):
+            p = share[i, b]
+            left, right = here[i, b, 0] - slope[i, 0], here[i, b, 1] - slope[i, 2]
+            left2 += p * left * left
+            both += p * left * right
+            right2 += p * right * right
+            depth_l += p * abs(turns[0, i, b])
+            depth_w += p * abs(turns[1, i, b])
+        turned[i, 0, 0], turned[i, 0, 1], turned[i, 1, 0], turned[i, 1, 1] = left2, both, both, right2
+        above = camera_m * math.exp(shared[2] - state[i, 0])
+        high, length = math.exp(state[i, 4] - state[i, 0]), math.exp(state[i, 6] - state[i, 0]) * depth_l
+        width = math.exp(state[i, 5] - state[i, 0]) * depth_w
+        lower = high < above  # of a roof below the camera the far rim is the upper edge, else the near one
+        shrink = 1.0 / (1.0 + length + width) if lower else 1.0
+        roof = (high - above) * shrink
+        by_depth = -roof * shrink if lower else 0.0
+        tilt = state[i, 7] + shared[0] + shared[1]
+        slope[i, 1], slope[i, 3] = roof + tilt, -above + tilt
+        H[i, 1, 0], H[i, 1, 4] = -roof - by_depth * (length + width), high * shrink
+        H[i, 1, 5], H[i, 1, 6] = by_depth * width, by_depth * length
+        H[i, 3, 0] = above
+        for edge in (1, 3):
+            H[i, edge, 7] = D[i, edge, 0] = D[i, edge, 1] = 1.0
+        D[i, 1, 2], D[i, 3, 2] = -above * shrink, -above
