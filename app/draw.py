@@ -6,6 +6,7 @@ Drawing only consumes a ``FrameResult``; nothing here computes what the records 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -19,13 +20,16 @@ from app.palette import (
     EGO_LANE,
     OTHER_LANE,
     PANEL,
-    WHITE,
+    Strokes,
     bgr,
+    colours_of,
+    frame_boxes,
     put_text,
     shade,
     text_width,
-    tint_between,
+    tint,
 )
+from app.sprites import Sprite, lay_text
 from app.types import EventKind, FrameResult, going_on
 from app.video_types import BufferPool
 from geometry.camera import Camera
@@ -33,8 +37,9 @@ from perception.types import CLASSES, ON_ROAD, Frame, LaneBoundary, Lanes
 from tracking.lane_position import lane_positions
 from tracking.types import Tracks, TrackState
 
-_LANE_STEPS, _DRAWN_STEPS = 40, 16  # for other programs, and where the width of the line hides the rest
+_LANE_STEPS, _DRAWN_STEPS = 40, 12  # for other programs, and where the width of the line hides the rest
 _NEAREST_ROW_M = 2.0
+_LANE_SHARE = 0.22
 
 
 class Painter:
@@ -45,11 +50,11 @@ class Painter:
         self._panel = BirdsEyePanel(height_px) if birdseye else None
         self.size_px = (width_px + (self._panel.size_px[0] if self._panel else 0), height_px)
         self._buffers = BufferPool()
-        colours = sv.ColorPalette.from_hex([*CLASS_COLOURS, ALERT])
-        line_px = max(1, round(2 * self.scale))
-        self._boxes = sv.BoxAnnotator(color=colours, thickness=line_px)
+        self._edge_px = max(1, round(3 * self.scale))
         self._corners = sv.BoxCornerAnnotator(
-            color=colours, thickness=line_px, corner_length=max(4, round(12 * self.scale))
+            color=sv.ColorPalette.from_hex([*CLASS_COLOURS, ALERT]),
+            thickness=max(1, round(2 * self.scale)),
+            corner_length=max(4, round(12 * self.scale)),
         )
         self._font_px = max(10, round(19 * self.scale))
 
@@ -62,7 +67,8 @@ class Painter:
         width_px = frame.bgr.shape[1]
         picture = image[:, :width_px]  # a view: what is drawn on it is drawn in place
         picture[:] = frame.bgr
-        alert = np.isin(result.tracks.track_id, [e.track_id for e in result.events if e.track_id])
+        warned = [event.track_id for event in result.events if event.track_id]
+        alert = np.isin(result.tracks.track_id, warned) if warned else np.zeros(len(result.tracks), bool)
         if self._panel is not None:
             self._panel.draw(image[:, width_px:], frame.bgr, result, camera, alert)
         self._lanes(picture, result.lanes, camera)
@@ -76,20 +82,15 @@ class Painter:
 
     def _lanes(self, picture: np.ndarray, lanes: Lanes, camera: Camera) -> None:
         sure = lanes.believed
-        lines = {id(b): px for b, px in zip(sure, boundaries_px(sure, camera, _DRAWN_STEPS), strict=True)}
-        if id(lanes.left) in lines and id(lanes.right) in lines:
-            left, right = lines[id(lanes.left)], lines[id(lanes.right)]
-            if len(left) > 1 and len(right) > 1:
-                tint_between(picture, left, right, EGO_LANE, 0.22)
-        for boundary in sure:
-            ego = boundary is lanes.left or boundary is lanes.right
-            points = lines[id(boundary)]
-            if len(points) > 1:
-                thickness_px = max(1, round((4 if ego else 2) * self.scale))
-                colour = bgr(EGO_LANE if ego else OTHER_LANE)
-                cv2.polylines(
-                    picture, [np.rint(points * 16).astype(np.int32)], False, colour, thickness_px, cv2.LINE_AA, 4
-                )
+        lines = boundaries_px(sure, camera, _DRAWN_STEPS)
+        own = [boundary is lanes.left or boundary is lanes.right for boundary in sure]
+        ego = [line for line, mine in zip(lines, own, strict=True) if mine and len(line) > 1]
+        if len(ego) == 2:
+            tint(picture, [np.concatenate((ego[0], ego[1][::-1]))], np.array([bgr(EGO_LANE)]), _LANE_SHARE)
+        strokes = Strokes()
+        for line, mine in zip(lines, own, strict=True):
+            strokes.add(line[None], [bgr(EGO_LANE if mine else OTHER_LANE)], (5 if mine else 3) * self.scale)
+        strokes.draw(picture)
 
     # -- objects ----------------------------------------------------------------------------------------------
 
@@ -97,19 +98,19 @@ class Painter:
         if not len(tracks):
             return
         seen = tracks.detection >= 0
-        draw_boxes3d(picture, tracks, camera, seen, max(1, round(self.scale)))
-        colour_index = np.where(alert, len(CLASS_COLOURS), tracks.class_id)
-        for annotator, rows in ((self._boxes, seen), (self._corners, ~seen)):
-            if rows.any():
-                boxes = sv.Detections(xyxy=tracks.xyxy_px[rows].astype(np.float32), class_id=tracks.class_id[rows])
-                annotator.annotate(picture, boxes, custom_color_lookup=colour_index[rows])
-        self._labels(picture, tracks, colour_index)
+        draw_boxes3d(picture, tracks, camera, seen, max(1.0, 1.5 * self.scale))
+        rows = np.flatnonzero(seen)
+        frame_boxes(picture, tracks.xyxy_px[rows], colours_of(tracks.class_id[rows], alert[rows]), self._edge_px)
+        if len(rows) < len(tracks):
+            hidden = np.flatnonzero(~seen)
+            boxes = sv.Detections(xyxy=tracks.xyxy_px[hidden].astype(np.float32), class_id=tracks.class_id[hidden])
+            colour_index = np.where(alert, len(CLASS_COLOURS), tracks.class_id)[hidden]
+            self._corners.annotate(picture, boxes, custom_color_lookup=colour_index)
+        self._labels(picture, tracks, alert)
 
-    def _labels(self, picture: np.ndarray, tracks: Tracks, colour_index: np.ndarray) -> None:
+    def _labels(self, picture: np.ndarray, tracks: Tracks, alert: np.ndarray) -> None:
         """Objects warned of first, then the nearest; a label that would cover another one is left out."""
-        colours = (*CLASS_COLOURS, ALERT)
-        nearness = np.where(np.isfinite(tracks.xy_m[:, 0]), tracks.xy_m[:, 0], 1e3)
-        nearness = np.where(colour_index == len(CLASS_COLOURS), 0.0, nearness)
+        nearness = np.where(alert, 0.0, np.where(np.isfinite(tracks.xy_m[:, 0]), tracks.xy_m[:, 0], 1e3))
         pad, corners_px = max(2, round(4 * self.scale)), tracks.xyxy_px[:, :2].tolist()
         height_px = self._font_px + 2 * pad
         taken: list[tuple[int, int, int, int]] = []
@@ -124,9 +125,8 @@ class Painter:
             if any(x1 < box[2] and y1 < box[3] and x2 > left and y2 > top for x1, y1, x2, y2 in taken):
                 continue
             taken.append(box)
-            shade(picture, box, PANEL, 0.72)
-            cv2.rectangle(picture, box[:2], (left + 2, box[3] - 1), bgr(colours[colour_index[row]]), -1)
-            put_text(picture, text, (left + pad + 1, box[3] - pad - 1), self._font_px)
+            colour = ALERT if alert[row] else CLASS_COLOURS[tracks.class_id[row]]
+            _plate(text, self._font_px, pad, colour).lay(picture, left, top)
 
     # -- words ------------------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class Painter:
         width_px = max(text_width(line, size_px, weight=600) for line in lines) + 2 * pad
         shade(picture, (0, 0, width_px, len(lines) * round(size_px * 1.35) + pad), PANEL, 0.6)
         for number, line in enumerate(lines, start=1):
-            put_text(picture, line, (pad, round(number * size_px * 1.35)), size_px, weight=600)
+            lay_text(picture, line, (pad, round(number * size_px * 1.35)), size_px, weight=600)
 
     def _warning(self, picture: np.ndarray, result: FrameResult) -> None:
         active = [event for event in going_on(result.events) if event.kind is not EventKind.CALIBRATION]
@@ -149,7 +149,20 @@ class Painter:
         left = max((picture.shape[1] - width_px) // 2, 0)
         top = round(picture.shape[0] * 0.13)
         shade(picture, (left - pad, top, left + width_px + pad, top + size_px + 2 * pad), ALERT, 0.88)
-        put_text(picture, text, (left, top + pad + round(size_px * 0.86)), size_px, WHITE, weight=700)
+        lay_text(picture, text, (left, top + pad + round(size_px * 0.86)), size_px, weight=700)
+
+
+@lru_cache(256)
+def _plate(text: str, size_px: int, pad: int, colour: str) -> Sprite:
+    """What stands on an object's box: the words on a dark plate with a bar of the object's colour."""
+    width_px, height_px = text_width(text, size_px) + 2 * pad, size_px + 2 * pad
+
+    def paint(image: np.ndarray) -> None:
+        shade(image, (0, 0, width_px, height_px), PANEL, 0.72)
+        cv2.rectangle(image, (0, 0), (2, height_px - 1), bgr(colour), -1)
+        put_text(image, text, (pad + 1, height_px - pad - 1), size_px)
+
+    return Sprite.of(width_px, height_px, paint)
 
 
 def boundaries_px(boundaries: Sequence[LaneBoundary], camera: Camera, steps: int = _LANE_STEPS) -> list[np.ndarray]:

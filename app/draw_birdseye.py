@@ -11,10 +11,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from app.palette import ALERT, CLASS_COLOURS, EGO_LANE, OTHER_LANE, WHITE, bgr, put_text
+from app.palette import EGO_LANE, OTHER_LANE, WHITE, Strokes, bgr, colours_of, put_text, rows_of, tint
 from app.types import FrameResult
 from geometry.birdseye import BirdsEyeView
-from geometry.box3d import corners
 from geometry.camera import Camera
 from perception.types import ON_ROAD, LaneBoundary, Lanes
 from tracking.bodies import bodies
@@ -32,9 +31,10 @@ _GROUND_SHRINK = 2  # it is warped at half the size, a quarter of the time: most
 _RING = (86, 80, 76)
 _ALONG = np.linspace(0.0, 1.0, 22)  # eleven dashes; every third is enough for the bend of a line
 _TRAIL_S = 2.0
-_TRAIL_STEP = 2 << _SUBPIXEL_BITS  # two pixels: points nearer together do not show
-_NOWHERE_M = -1e3
-_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 24)), np.sin(np.linspace(0, 2 * np.pi, 24))])
+_TRAIL_STEP_PX = 2.0  # points nearer together do not show
+_BOUNDARY_PX, _THIN_PX = 3.0, 1.5
+_ALL_ROUND = [0, 1, 2, 3, 0]
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 24)), np.sin(np.linspace(0, 2 * np.pi, 24))], axis=-1)
 
 
 class BirdsEyePanel:
@@ -46,10 +46,12 @@ class BirdsEyePanel:
         self._view: BirdsEyeView | None = None
         self._view_pose: tuple[float, ...] = ()
         self._trails: dict[int, _Trail] = {}
-        # fixed-point pixels of vehicle metres: x ahead is up, y to the left is left
-        fine = self.scale_px_per_m * (1 << _SUBPIXEL_BITS)
-        self._fine_per_m = np.array([[0.0, -fine], [-fine, 0.0]])
-        self._fine_origin = self.px_from_vehicle(np.zeros(2)) * (1 << _SUBPIXEL_BITS)
+        from app.picture_kernels import brighten
+
+        self._brighten = brighten
+        # panel pixels of vehicle metres: x ahead is up, y to the left is left
+        self._px_per_m = np.array([[0.0, -self.scale_px_per_m], [-self.scale_px_per_m, 0.0]])
+        self._origin_px = np.array([self.size_px[0] / 2, height_px - _BEHIND_M * self.scale_px_per_m]) - 0.5
 
     def draw(
         self,
@@ -61,18 +63,15 @@ class BirdsEyePanel:
     ) -> None:
         """Fill the (h, w, 3) ``panel``, in place; ``alert``: (N,) bool, tracks that are warned of."""
         self._ground(panel, bgr_image, camera)
-        cv2.max(panel, self._rings, dst=panel)
-        self._boundaries(panel, result.lanes)
-        self._follow(panel, result.tracks, result.t_s)
-        self._objects(panel, result, alert)
-        self._own_car(panel)
+        self._brighten(rows_of(panel), *self._rings)
+        lines = Strokes()
+        self._boundaries(lines, result.lanes)
+        self._follow(lines, result.tracks, result.t_s)
+        self._objects(panel, lines, result, alert)
 
     def px_from_vehicle(self, xy_m: np.ndarray) -> np.ndarray:
         """(..., 2) panel pixels of vehicle metres."""
-        width_px, height_px = self.size_px
-        x_px = width_px / 2 - xy_m[..., 1] * self.scale_px_per_m
-        y_px = height_px - (xy_m[..., 0] + _BEHIND_M) * self.scale_px_per_m
-        return np.stack([x_px, y_px], axis=-1) - 0.5
+        return xy_m @ self._px_per_m + self._origin_px
 
     # -- parts ------------------------------------------------------------------------------------------------
 
@@ -87,83 +86,77 @@ class BirdsEyePanel:
                 metres_per_px=(metres_per_px, metres_per_px),
             )
             self._view_pose = pose
-        faint = cv2.convertScaleAbs(self._view.warp(bgr_image), alpha=_GROUND_CONTRAST, beta=_GROUND_LIGHT)
-        cv2.resize(faint, self.size_px, dst=panel, interpolation=cv2.INTER_LINEAR)
+        ground = self._view.warp(bgr_image)
+        cv2.convertScaleAbs(ground, dst=ground, alpha=_GROUND_CONTRAST, beta=_GROUND_LIGHT)
+        cv2.resize(ground, self.size_px, dst=panel, interpolation=cv2.INTER_LINEAR)
 
     @cached_property
-    def _rings(self) -> np.ndarray:
-        """(h, w, 3) circles of equal distance and their numbers on black, the same in every frame."""
-        rings = np.zeros((self.size_px[1], self.size_px[0], 3), np.uint8)
-        size_px = max(9, round(rings.shape[0] / 55))
-        origin = self._fixed(np.zeros(2))
+    def _rings(self) -> tuple[np.ndarray, np.ndarray]:
+        """What is the same in every frame: circles of equal distance with their numbers, and the own car. Places in
+        the rows of the panel and how bright they are at least."""
+        image = np.zeros((self.size_px[1], self.size_px[0], 3), np.uint8)
+        size_px = max(9, round(image.shape[0] / 55))
+        origin = _fixed(self._origin_px)
         for distance_m in range(10, int(_REACH_M) + 1, 10):
             radius = round(distance_m * self.scale_px_per_m * (1 << _SUBPIXEL_BITS))
-            cv2.circle(rings, origin, radius, _RING, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+            cv2.circle(image, origin, radius, _RING, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
             _, y_px = self.px_from_vehicle(np.array([distance_m, 0.0]))
-            put_text(rings, f"{distance_m} m", (4, round(float(y_px)) + size_px), size_px, "#9AA3AB")
-        return rings
+            put_text(image, f"{distance_m} m", (4, round(float(y_px)) + size_px), size_px, "#9AA3AB")
+        length_m, width_m = _OWN_CAR_M
+        own = np.array([[0.0, -width_m / 2], [0.0, width_m / 2], [-length_m, width_m / 2], [-length_m, -width_m / 2]])
+        cv2.fillPoly(image, [_fixed(self.px_from_vehicle(own))], bgr(WHITE), cv2.LINE_AA, _SUBPIXEL_BITS)
+        rows = rows_of(image)
+        at = np.ascontiguousarray(np.argwhere(rows))
+        return at, rows[at[:, 0], at[:, 1]]
 
-    def _boundaries(self, panel: np.ndarray, lanes: Lanes) -> None:
+    def _boundaries(self, lines: Strokes, lanes: Lanes) -> None:
         shown = [b for b in lanes.believed if b.x_range_m[0] < _REACH_M and b.x_range_m[1] > -_BEHIND_M]
         if not shown:
             return
         near_m, far_m = np.array([b.x_range_m for b in shown]).clip(-_BEHIND_M, _REACH_M).T[..., None]
         x_m = near_m + (far_m - near_m) * _ALONG
-        lines = self._fixed(np.stack([x_m, lateral_m(shown, x_m)], axis=-1))
-        for boundary, points in zip(shown, lines, strict=True):
-            pieces = list(points.reshape(-1, 2, 2)) if boundary.kind == "dashed" else [points[::3].copy()]
-            ego = boundary is lanes.left or boundary is lanes.right
-            self._polylines(panel, pieces, EGO_LANE if ego else OTHER_LANE, 2)
+        lines_px = self.px_from_vehicle(np.stack([x_m, lateral_m(shown, x_m)], axis=-1))
+        for boundary, points in zip(shown, lines_px, strict=True):
+            colour = bgr(EGO_LANE if boundary is lanes.left or boundary is lanes.right else OTHER_LANE)
+            pieces = points.reshape(-1, 2, 2) if boundary.kind == "dashed" else points[None, ::3]
+            lines.add(pieces, [colour] * len(pieces), _BOUNDARY_PX)
 
-    def _follow(self, panel: np.ndarray, tracks: Tracks, t_s: float) -> None:
+    def _follow(self, lines: Strokes, tracks: Tracks, t_s: float) -> None:
         """Draws where objects were in the last seconds, as seen from the vehicle then."""
-        kept, lines, colours = {}, [], []
-        finite = np.isfinite(tracks.xy_m).all(axis=1)
-        places = self._fixed(np.where(finite[:, None], tracks.xy_m, _NOWHERE_M)).tolist()
-        known = (finite & ON_ROAD[tracks.class_id]).tolist()
-        for row, track_id in enumerate(tracks.track_id.tolist()):
+        kept = {}
+        places = self.px_from_vehicle(tracks.xy_m)
+        known = (np.isfinite(places).all(axis=1) & ON_ROAD[tracks.class_id]).tolist()
+        colours = colours_of(tracks.class_id).tolist()
+        for track_id, place, shown, colour in zip(
+            tracks.track_id.tolist(), places.tolist(), known, colours, strict=True
+        ):
             trail = kept[track_id] = self._trails.get(track_id) or _Trail()
-            line = trail.go_on(t_s, places[row] if known[row] else ())
+            line = trail.go_on(t_s, place if shown else ())
             if len(line) > 1:
-                lines.append(line)
-                colours.append(CLASS_COLOURS[tracks.class_id[row]])
+                lines.add(line[None], [colour], _THIN_PX)
         self._trails = kept
-        self._coloured(panel, lines, colours)
 
-    def _objects(self, panel: np.ndarray, result: FrameResult, alert: np.ndarray) -> None:
+    def _objects(self, panel: np.ndarray, lines: Strokes, result: FrameResult, alert: np.ndarray) -> None:
+        """Draws the lines so far and where objects may be, where they will be and, on top, where they stand."""
         tracks = result.tracks
         shown = np.isfinite(tracks.xy_m).all(1) & (tracks.xy_m[:, 0] < _REACH_M + 5) & ON_ROAD[tracks.class_id]
-        rows = np.flatnonzero(shown)
-        if not len(rows):
-            return
-        colours = [ALERT if alert[row] else CLASS_COLOURS[tracks.class_id[row]] for row in rows.tolist()]
-        paths = np.stack([tracks.xy_m, predictions(tracks, result.ego.speed_mps)], axis=1)
-        spread = ellipses(tracks.xy_m, tracks.cov, self.scale_px_per_m)
-        outlines = self._fixed(np.concatenate([spread, paths, footprints(tracks)], axis=1)[rows])
-        around, ahead = spread.shape[1], spread.shape[1] + 2
-        self._coloured(panel, [*outlines[:, :around], *outlines[:, around:ahead]], colours * 2)
-        for outline, colour in zip(outlines[:, ahead:], colours, strict=True):
-            cv2.fillConvexPoly(panel, outline, bgr(colour), cv2.LINE_AA, _SUBPIXEL_BITS)
+        mine = tracks[np.flatnonzero(shown)]
+        spread, footprints = outlines(mine, self.scale_px_per_m)
+        paths = np.stack([mine.xy_m, predictions(mine, result.ego.speed_mps)], axis=1)
+        colours = colours_of(mine.class_id, alert[shown])
+        for around in (spread, paths):
+            lines.add(self.px_from_vehicle(around), colours.tolist(), _THIN_PX)
+        lines.draw(panel)
+        bodies_px = self.px_from_vehicle(footprints)
+        tint(panel, bodies_px, colours, 1.0)
+        edges = Strokes()  # soft ones
+        edges.add(bodies_px[:, _ALL_ROUND], colours.tolist(), 1.0)
+        edges.draw(panel)
 
-    def _own_car(self, panel: np.ndarray) -> None:
-        length_m, width_m = _OWN_CAR_M
-        corners = np.array(
-            [[0.0, -width_m / 2], [0.0, width_m / 2], [-length_m, width_m / 2], [-length_m, -width_m / 2]]
-        )
-        cv2.fillPoly(panel, [self._fixed(corners)], bgr(WHITE), cv2.LINE_AA, _SUBPIXEL_BITS)
 
-    def _coloured(self, panel: np.ndarray, lines: Sequence[np.ndarray], colours: list[str]) -> None:
-        """Thin lines, all of one colour in one call."""
-        for colour in dict.fromkeys(colours):
-            mine = [line for line, own in zip(lines, colours, strict=True) if own == colour]
-            self._polylines(panel, mine, colour, 1)
-
-    def _polylines(self, panel: np.ndarray, lines: list[np.ndarray], colour: str, thickness_px: int) -> None:
-        cv2.polylines(panel, lines, False, bgr(colour), thickness_px, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-    def _fixed(self, xy_m: np.ndarray) -> np.ndarray:
-        """Fixed-point panel pixels (int32), as OpenCV's drawing wants them for places between pixels."""
-        return np.rint(xy_m @ self._fine_per_m + self._fine_origin).clip(-(1 << 20), 1 << 20).astype(np.int32)
+def _fixed(px: np.ndarray) -> np.ndarray:
+    """Fixed-point pixels (int32), as OpenCV's drawing wants them for places between pixels."""
+    return np.rint(px * (1 << _SUBPIXEL_BITS)).astype(np.int32)
 
 
 class _Trail:
@@ -171,12 +164,12 @@ class _Trail:
 
     def __init__(self) -> None:
         self._t_s: deque[float] = deque()
-        self._px = array("i")  # x, y of each point, one after the other
+        self._px = array("d")  # x, y of each point, one after the other
 
-    def go_on(self, t_s: float, place: Sequence[int]) -> np.ndarray:
-        """(K, 2) int32 points with this one, if there is one, and without those that are too old."""
+    def go_on(self, t_s: float, place: Sequence[float]) -> np.ndarray:
+        """(K, 2) points with this one, if there is one, and without those that are too old."""
         if place:
-            if len(self._t_s) > 1 and abs(place[0] - self._px[-4]) + abs(place[1] - self._px[-3]) < _TRAIL_STEP:
+            if len(self._t_s) > 1 and abs(place[0] - self._px[-4]) + abs(place[1] - self._px[-3]) < _TRAIL_STEP_PX:
                 self._t_s.pop()
                 del self._px[-2:]
             self._t_s.append(t_s)
@@ -184,22 +177,18 @@ class _Trail:
         while self._t_s and t_s - self._t_s[0] > _TRAIL_S:
             self._t_s.popleft()
             del self._px[:2]
-        return np.array(self._px, np.int32).reshape(-1, 2)
+        return np.array(self._px).reshape(-1, 2)
 
 
-def ellipses(xy_m: np.ndarray, cov: np.ndarray, scale_px_per_m: float) -> np.ndarray:
-    """(N, K, 2) outlines in vehicle metres at two sigma of positions (N, 2) with covariances (N, 4, 4); mere points
-    where that is under 1.5 pixels or far out of the panel."""
-    part = cov[:, [0, 0, 1], [0, 1, 1]].T
-    xx, xy, yy = np.where(np.isfinite(part), part, 0.0)
-    longest = np.sqrt((xx + yy) / 2 + np.hypot((xx - yy) / 2, xy))
-    drawn = (longest > 0.75 / scale_px_per_m) & (longest < _REACH_M)
-    # the lower triangle of Cholesky takes the unit circle to one sigma
-    a = np.sqrt(np.maximum(xx, 1e-12))
-    b = xy / a
-    c = np.sqrt(np.maximum(yy - b * b, 0.0))
-    sigma = np.array([[a, b], [np.zeros_like(a), c]]).transpose(2, 0, 1) * drawn[:, None, None]
-    return xy_m[:, None] + 2.0 * _CIRCLE.T @ sigma
+def outlines(tracks: Tracks, scale_px_per_m: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where objects may be and where they stand, vehicle metres: (N, K, 2) ellipses at two sigma, mere points where one
+    sigma is under 0.75 pixels or far out of the panel, and (N, 4, 2) corners of the bodies on the road."""
+    from app.shape_kernels import road_outlines
+
+    drawn_m = np.array([0.75 / scale_px_per_m, _REACH_M])
+    lines = np.empty((len(tracks), len(_CIRCLE) + 4, 2))
+    road_outlines(bodies(tracks), tracks.xy_m.copy(), tracks.cov.copy(), drawn_m, _CIRCLE, lines)
+    return lines[:, : len(_CIRCLE)], lines[:, len(_CIRCLE) :]
 
 
 def lateral_m(boundaries: Sequence[LaneBoundary], x_m: np.ndarray) -> np.ndarray:
@@ -218,8 +207,3 @@ def predictions(tracks: Tracks, own_speed_mps: float) -> np.ndarray:
     moved = tracks.xy_m + _PREDICT_S * (tracks.v_mps - own)
     known = np.isfinite(moved).all(axis=1, keepdims=True)
     return np.where(known, moved, tracks.xy_m)
-
-
-def footprints(tracks: Tracks) -> np.ndarray:
-    """(N, 4, 2) corners of the bodies on the road, vehicle metres."""
-    return corners(bodies(tracks))[:, :4, :2]

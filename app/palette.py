@@ -23,14 +23,19 @@ ALERT, EGO_LANE, OTHER_LANE, PANEL = VERMILLION, GREEN, GREY, "#15181C"
 assert len(CLASS_COLOURS) == len(CLASSES)
 
 
-_BAND_PX = 64
-
-
 @cache
 def bgr(colour: str) -> tuple[int, int, int]:
     """OpenCV's blue, green, red of a hex colour."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return blue, green, red
+
+
+_OBJECT_BGR = np.array([bgr(colour) for colour in (*CLASS_COLOURS, ALERT)])
+
+
+def colours_of(class_id: np.ndarray, alert: np.ndarray | None = None) -> np.ndarray:
+    """(N, 3) blue, green, red of objects, those warned of in the alert colour."""
+    return _OBJECT_BGR[class_id if alert is None else np.where(alert, len(CLASSES), class_id)]
 
 
 @cache
@@ -59,40 +64,57 @@ def shade(image: np.ndarray, box: tuple[int, int, int, int], colour: str = PANEL
         cv2.addWeighted(_flat(colour, region.shape), strength, region, 1.0 - strength, 0.0, dst=region)
 
 
-def tint_all(image: np.ndarray, polygons_px: np.ndarray, colours: Sequence[str], strength: float) -> None:
-    """Blend filled polygons (N, K, 2) int32 over the picture in place, one after the other.
+def tint(
+    image: np.ndarray, polygons_px: Sequence[np.ndarray] | np.ndarray, colours_bgr: np.ndarray, strength: float
+) -> None:
+    """Blend filled polygons, (K, 2) corners each, in colours (N, 3) over the picture in place, one after the other."""
+    from app.picture_kernels import tint as blend
 
-    Only the rows and columns of each are touched.
-    """
-    size_px = image.shape[1], image.shape[0]
-    low = polygons_px.min(axis=1).clip(0, size_px)
-    high = (polygons_px.max(axis=1) + 1).clip(0, size_px)
-    inside = polygons_px - low[:, None]
-    for (left, top), (right, bottom), polygon, colour in zip(low.tolist(), high.tolist(), inside, colours, strict=True):
-        _tint(image[top:bottom, left:right], polygon, colour, strength)
-
-
-def tint_between(image: np.ndarray, left_px: np.ndarray, right_px: np.ndarray, colour: str, strength: float) -> None:
-    """Blend the area between two lines (K, 2), both from the bottom up, over the picture in place.
-
-    It is done in bands, whose own columns are far fewer than those of the whole area.
-    """
-    polygon = np.rint(np.concatenate([left_px, right_px[::-1]])).astype(np.int32)
-    top, bottom = polygon[:, 1].min().clip(0), (polygon[:, 1].max() + 1).clip(0, image.shape[0])
-    rows = np.arange(top, bottom)
-    columns = np.stack([np.interp(rows, line[::-1, 1], line[::-1, 0]) for line in (left_px, right_px)])
-    for band in range(0, len(rows), _BAND_PX):
-        part = columns[:, band : band + _BAND_PX].clip(0, image.shape[1])
-        low, high, first = max(int(part.min()) - 2, 0), int(part.max()) + 3, int(top) + band
-        inside = polygon - np.array([low, first], np.int32)
-        _tint(image[first : first + part.shape[1], low:high], inside, colour, strength)
+    if len(polygons_px):
+        ends = np.cumsum([len(polygon) for polygon in polygons_px])
+        points = np.concatenate(polygons_px).astype(np.float64, order="C")
+        blend(rows_of(image), points, ends, colours_bgr, round(256 * strength))
 
 
-def _tint(region: np.ndarray, polygon_px: np.ndarray, colour: str, strength: float) -> None:
-    if region.size:
-        over = region.copy()
-        cv2.fillPoly(over, [polygon_px], bgr(colour))
-        cv2.addWeighted(over, strength, region, 1.0 - strength, 0.0, dst=region)
+def frame_boxes(image: np.ndarray, boxes_px: np.ndarray, colours_bgr: np.ndarray, thickness_px: int) -> None:
+    """Draw the edges of boxes (N, 4) in colours (N, 3), in place."""
+    from app.picture_kernels import frame_boxes as draw
+
+    draw(rows_of(image), boxes_px.astype(np.int64, order="C"), colours_bgr, thickness_px)
+
+
+class Strokes:
+    """Lines to be drawn in one go, those given first below the others."""
+
+    def __init__(self) -> None:
+        self._points: list[np.ndarray] = []
+        self._counts: list[int] = []
+        self._widths_px: list[float] = []
+        self._colours: list[Sequence[int]] = []
+
+    def add(self, lines_px: np.ndarray, colours_bgr: Sequence[Sequence[int]], width_px: float) -> None:
+        """Lines of equal numbers of points (N, K, 2), x and y in pixels, in colours (N, 3)."""
+        count, length = lines_px.shape[:2]
+        self._points.append(lines_px.reshape(-1, 2))
+        self._counts += [length] * count
+        self._widths_px += [width_px] * count
+        self._colours.extend(colours_bgr)
+
+    def draw(self, image: np.ndarray) -> None:
+        """Draw them on the picture in place."""
+        from app.picture_kernels import strokes
+
+        if self._counts:
+            points, ends = np.concatenate(self._points, dtype=np.float64), np.cumsum(self._counts)
+            strokes(rows_of(image), points, ends, np.array(self._widths_px), np.array(self._colours))
+
+
+def rows_of(image: np.ndarray) -> np.ndarray:
+    """(H, 3 W) view of a picture, or of some of its columns."""
+    rows = image.reshape(len(image), -1)
+    if not np.may_share_memory(rows, image):
+        raise ValueError(f"a picture with strides {image.strides} cannot be drawn on in place")
+    return rows
 
 
 @lru_cache(64)

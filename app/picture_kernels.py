@@ -1,10 +1,14 @@
-"""Compiled loops over pictures: colours as the encoder wants them.
+"""Compiled loops over pictures: areas and small pictures blended in, what the encoder wants.
 
 Signatures are given, so everything is compiled, or read from the cache on disk, when the module is imported. Nothing is
 checked here.
 """
 
 from __future__ import annotations
+
+import math
+
+import numpy as np
 
 from geometry.compiled import compiled
 
@@ -29,3 +33,129 @@ def planes_420(blue, green, red, luma, cb, cr):  # type: ignore[no-untyped-def]
             r = red[t, k] + red[t, k + 1] + red[t + 1, k] + red[t + 1, k + 1]
             cb[i, j] = (112 * b - 86 * g - 26 * r + (128 << 10) + 512) >> 10
             cr[i, j] = (-10 * b - 102 * g + 112 * r + (128 << 10) + 512) >> 10
+
+
+@compiled("void(uint8[:, :], float64[:, ::1], int64[::1], int64[:, ::1], int64)")
+def tint(rows, points, ends, colours, share):  # type: ignore[no-untyped-def]
+    """Blends filled polygons over a picture in place, one after the other, by the even-odd rule.
+
+    Args:
+        rows: (H, 3 W) the picture's rows.
+        points: (K, 2) corners x, y of all polygons in pixels, one polygon after the other.
+        ends: (N,) where each ends.
+        colours: (N, 3) blue, green, red.
+        share: of the colour, in 256ths.
+    """
+    height, width = rows.shape[0], rows.shape[1] // 3
+    crossing, more, keep = np.empty(len(points)), np.empty(rows.shape[1], np.uint16), np.uint16(256 - share)
+    start = 0
+    for k in range(len(ends)):
+        end = ends[k]
+        left, right, top, bottom = math.inf, -math.inf, math.inf, -math.inf
+        for i in range(start, end):
+            left, right = min(left, points[i, 0]), max(right, points[i, 0])
+            top, bottom = min(top, points[i, 1]), max(bottom, points[i, 1])
+        for x in range(int(min(max(left, 0.0), width)), int(min(max(right + 1.0, 0.0), width))):
+            for c in range(3):
+                more[3 * x + c] = colours[k, c] * share + 128
+        for y in range(math.ceil(max(top, 0.0)), math.floor(min(bottom, height - 1.0)) + 1):
+            count = 0
+            for i in range(start, end):
+                j = i + 1 if i + 1 < end else start
+                if (points[i, 1] <= y) == (points[j, 1] <= y):
+                    continue
+                slope = (points[j, 0] - points[i, 0]) / (points[j, 1] - points[i, 1])
+                x, at = points[i, 0] + (y - points[i, 1]) * slope, count
+                while at > 0 and crossing[at - 1] > x:
+                    crossing[at] = crossing[at - 1]
+                    at -= 1
+                crossing[at] = x
+                count += 1
+            for c in range(0, count - 1, 2):
+                first, last = math.ceil(max(crossing[c], 0.0)), math.floor(min(crossing[c + 1], width - 1.0))
+                if first <= last:
+                    # Slices begin at 0 and sums stay in 16 bits, so that many are done at once.
+                    row, colour = rows[y, 3 * first : 3 * last + 3], more[3 * first : 3 * last + 3]
+                    for x in range(len(row)):
+                        row[x] = np.uint8(np.uint16(np.uint16(row[x] * keep) + colour[x]) >> 8)
+        start = end
+
+
+@compiled("void(uint8[:, :], uint16[:, ::1], uint8[:, ::1])")
+def lay_over(rows, keep, add):  # type: ignore[no-untyped-def]
+    """Lays a small picture over (h, 3 w) rows in place: what is there times ``keep`` in 256ths, and ``add`` to it."""
+    for y in range(len(rows)):
+        row, kept, added = rows[y], keep[y], add[y]
+        for x in range(len(row)):
+            row[x] = np.uint8(np.uint16(np.uint16(row[x] * kept[x]) + np.uint16(128)) >> 8) + added[x]
+
+
+@compiled("void(uint8[:, :], int64[:, ::1], uint8[::1])")
+def brighten(rows, at, least):  # type: ignore[no-untyped-def]
+    """Makes some values of (H, 3 W) rows at least as bright as said: (K,) at row and column (K, 2)."""
+    for k in range(len(at)):
+        rows[at[k, 0], at[k, 1]] = max(rows[at[k, 0], at[k, 1]], least[k])
+
+
+@compiled("void(uint8[:, :], float64[:, ::1], int64[::1], float64[::1], int64[:, ::1])")
+def strokes(rows, points, ends, width, colours):  # type: ignore[no-untyped-def]
+    """Draws lines with soft edges and round ends: each pixel takes of the colour what its distance leaves it.
+
+    Args:
+        rows: (H, 3 W) the picture's rows.
+        points: (K, 2) corners x, y of all lines in pixels, one line after the other; such as are not finite break it.
+        ends: (N,) where each line ends.
+        width: (N,) in pixels.
+        colours: (N, 3) blue, green, red.
+    """
+    size_x, size_y = rows.shape[1] // 3 - 1.0, rows.shape[0] - 1.0
+    start = 0
+    for k in range(len(ends)):
+        reach = 0.5 * width[k] + 0.5
+        blue, green, red = colours[k, 0], colours[k, 1], colours[k, 2]
+        for i in range(start, ends[k] - 1):
+            ax, ay = points[i, 0], points[i, 1]
+            dx, dy = points[i + 1, 0] - ax, points[i + 1, 1] - ay
+            length = math.sqrt(dx * dx + dy * dy)
+            if not length < math.inf:
+                continue
+            ux, uy = (dx / length, dy / length) if length > 0.0 else (1.0, 0.0)
+            steep = abs(uy) > abs(ux)
+            # Along the axis that the line follows more; across it, as far as a pixel can be touched.
+            a, d, u, sides, lengths = (ay, dy, uy, size_x, size_y) if steep else (ax, dx, ux, size_y, size_x)
+            b, v = (ax, ux) if steep else (ay, uy)
+            half, ratio = reach / abs(u), v / u
+            least, most = max(min(a, a + d) - reach, 0.0), min(max(a, a + d) + reach, lengths)
+            for p in range(math.ceil(least), math.floor(most) + 1):
+                middle = b + min(max(p - a, min(d, 0.0)), max(d, 0.0)) * ratio
+                for q in range(math.ceil(max(middle - half, 0.0)), math.floor(min(middle + half, sides)) + 1):
+                    along, across = (p - a) * u + (q - b) * v, (q - b) * u - (p - a) * v
+                    share = reach - abs(across)
+                    if along < 0.0 or along > length:
+                        past = -along if along < 0.0 else along - length
+                        share = reach - math.sqrt(across * across + past * past)
+                    if share > 0.0:
+                        y, x = (p, 3 * q) if steep else (q, 3 * p)
+                        new = int(min(share, 1.0) * 256.0)
+                        old = 256 - new
+                        rows[y, x] = (rows[y, x] * old + blue * new + 128) >> 8
+                        rows[y, x + 1] = (rows[y, x + 1] * old + green * new + 128) >> 8
+                        rows[y, x + 2] = (rows[y, x + 2] * old + red * new + 128) >> 8
+        start = ends[k]
+
+
+@compiled("void(uint8[:, :], int64[:, ::1], int64[:, ::1], int64)")
+def frame_boxes(rows, boxes, colours, thickness):  # type: ignore[no-untyped-def]
+    """Draws boxes (N, 4), left, top, right, bottom in whole pixels, with edges that grow inwards from there."""
+    height, width = rows.shape[0], rows.shape[1] // 3
+    for k in range(len(boxes)):
+        left, top, right, bottom = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
+        for y in range(max(top, 0), min(bottom + 1, height)):
+            edge = y < top + thickness or y > bottom - thickness
+            x, end = max(left, 0), min(right + 1, width)
+            while x < end:
+                if not edge and left + thickness <= x <= right - thickness:
+                    x = right - thickness + 1
+                    continue
+                rows[y, 3 * x], rows[y, 3 * x + 1], rows[y, 3 * x + 2] = colours[k, 0], colours[k, 1], colours[k, 2]
+                x += 1

@@ -5,12 +5,15 @@ import numpy as np
 import pytest
 
 from app.draw import Painter, boundaries_px, label, status_lines
-from app.draw_birdseye import BirdsEyePanel, _Trail, ellipses, footprints, predictions
-from app.palette import ALERT, CLASS_COLOURS, bgr, shade, text_width, tint_between
+from app.draw_birdseye import BirdsEyePanel, _Trail, outlines, predictions
+from app.palette import ALERT, CLASS_COLOURS, WHITE, Strokes, bgr, frame_boxes, put_text, shade, text_width, tint
+from app.sprites import Sprite, lay_text
 from app.types import CameraPose, Event, EventKind, FrameResult
+from geometry.box3d import corners
 from geometry.camera import Camera
 from geometry.types import GroundPoints
 from perception.types import CLASS_ID, Detections, Frame, LaneBoundary, Lanes
+from tracking.bodies import bodies
 from tracking.types import EgoMotion, Tracks, TrackState
 
 
@@ -96,7 +99,9 @@ def test_an_object_is_painted_at_its_place_in_the_panel() -> None:
 
 
 def test_footprints_start_at_the_nearest_face_and_turn_with_yaw() -> None:
-    straight, across = footprints(tracks(2, xy_m=np.tile([20.0, 1.0], (2, 1)), yaw_rad=np.array([0.0, np.pi / 2])))
+    _, (straight, across) = outlines(
+        tracks(2, xy_m=np.tile([20.0, 1.0], (2, 1)), yaw_rad=np.array([0.0, np.pi / 2])), 10.0
+    )
     np.testing.assert_allclose(straight[:, 0].min(), 20.0)
     np.testing.assert_allclose(np.ptp(straight, axis=0), [4.2, 1.8], atol=1e-9)
     np.testing.assert_allclose(across[:, 0].min(), 20.0)
@@ -145,7 +150,7 @@ def test_a_picture_is_the_callers_until_he_lets_go_of_it() -> None:
 def test_a_flat_ellipse_has_its_axes() -> None:
     cov = np.zeros((2, 4, 4))
     cov[:, :2, :2] = [[[9.0, 0.0], [0.0, 1.0]], [[1e-4, 0.0], [0.0, 1e-4]]]
-    wide, point = ellipses(np.array([[20.0, 3.0], [5.0, 1.0]]), cov, 10.0)
+    (wide, point), _ = outlines(tracks(2, xy_m=np.array([[20.0, 3.0], [5.0, 1.0]]), cov=cov), 10.0)
     np.testing.assert_allclose(np.ptp(wide, axis=0), [12.0, 4.0], rtol=0.02)
     np.testing.assert_allclose((wide.min(axis=0) + wide.max(axis=0)) / 2, [20.0, 3.0], atol=0.1)
     np.testing.assert_allclose(point, np.tile([5.0, 1.0], (len(point), 1)))
@@ -154,22 +159,99 @@ def test_a_flat_ellipse_has_its_axes() -> None:
 def test_an_ellipse_leans_as_its_covariance_does() -> None:
     cov = np.zeros((1, 4, 4))
     cov[0, :2, :2] = truth = np.array([[4.0, 1.5], [1.5, 2.0]])
-    (outline,) = ellipses(np.zeros((1, 2)), cov, 10.0)
+    (outline,), _ = outlines(tracks(1, xy_m=np.zeros((1, 2)), cov=cov), 10.0)
     np.testing.assert_allclose(np.einsum("ki,ij,kj->k", outline, np.linalg.inv(truth), outline), 4.0)
 
 
-def test_the_area_between_two_lines_is_tinted_once_in_all_its_bands() -> None:
+def test_areas_are_tinted_where_opencv_fills_them() -> None:
     image = np.full((200, 300, 3), 100, np.uint8)
-    left, right = np.array([[20.0, 195.0], [60.0, 120.0], [140.0, 40.0]]), np.array([[280.0, 195.0], [160.0, 40.0]])
-    tint_between(image, left, right, "#FFFFFF", 0.5)
+    bent = np.array([[20.0, 195.0], [60.0, 120.0], [140.0, 40.0], [160.0, 40.0], [280.0, 195.0]])
+    tint(image, [bent, np.array([[-30.0, -20.0], [15.5, -20.0], [15.5, 10.5], [-30.0, 10.5]])], bgrs(WHITE, ALERT), 0.5)
     expected = np.zeros((200, 300), np.uint8)
-    cv2.fillPoly(expected, [np.concatenate([left, right[::-1]]).astype(np.int32)], 1)
+    cv2.fillPoly(expected, [bent.astype(np.int32)], 1)
     tinted, square = image[..., 0] == 178, np.ones((3, 3), np.uint8)
-    assert (tinted | (image[..., 0] == 100)).all()
     assert tinted[cv2.erode(expected, square) > 0].all() and not tinted[cv2.dilate(expected, square) == 0].any()
+    corner = np.array(bgr(ALERT)) / 2 + 50
+    np.testing.assert_allclose(image[:11, :16], np.broadcast_to(corner, (11, 16, 3)), atol=1)
+    assert (image[12:30, :16] == 100).all() and (image[:11, 17:100] == 100).all()
     outside = np.full((20, 20, 3), 7, np.uint8)
-    tint_between(outside, left + 500, right + 500, "#FFFFFF", 0.5)
+    tint(outside, [bent + 500], bgrs(WHITE), 0.5)
     assert (outside == 7).all()
+
+
+def bgrs(*colours: str) -> np.ndarray:
+    return np.array([bgr(colour) for colour in colours])
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.3, 0.8, 1.4, 2.2, 3.0])
+def test_a_stroke_has_its_width_its_length_and_soft_edges(turn: float) -> None:
+    image = np.zeros((200, 200, 3), np.uint8)
+    along = np.array([np.cos(turn), np.sin(turn)])
+    lines = Strokes()
+    lines.add(np.array([[100.0 - 60 * along, 100.0 + 60 * along]]), [(255, 255, 255)], 4.0)
+    lines.draw(image)
+    share = image[..., 0] / 255
+    assert share.sum() == pytest.approx(4 * 120 + np.pi * 4, rel=0.02), "its area with two half discs"
+    y, x = np.mgrid[:200, :200] - 100.0
+    across = np.abs(x * along[1] - y * along[0])
+    inside = np.abs(x * along[0] + y * along[1]) < 58
+    np.testing.assert_allclose(share[inside], np.clip(2.5 - across, 0, 1)[inside], atol=0.02)
+
+
+def test_strokes_are_clipped_and_broken_where_points_are_unknown() -> None:
+    image = np.zeros((50, 60, 3), np.uint8)
+    lines = Strokes()
+    lines.add(
+        np.array([[[-500.0, 25.0], [30.0, 25.0], [np.nan, 25.0], [40.0, 25.0], [4000.0, 25.0]]]), [(9, 9, 9)], 1.0
+    )
+    lines.add(np.array([[[-9.0, -9.0], [-5.0, 70.0]], [[1e7, 1e9], [1e8, 1e9]]]), [(9, 9, 9)] * 2, 3.0)
+    lines.draw(image)
+    assert (image[25, :31] == 9).all() and not image[25, 32:39].any() and (image[25, 40:] == 9).all()
+    image[25] = 0
+    assert not image.any()
+    Strokes().draw(image)
+
+
+def test_boxes_are_framed_inwards_and_clipped() -> None:
+    image = np.zeros((40, 50, 3), np.uint8)
+    frame_boxes(image, np.array([[10.9, 5.0, 30.0, 20.0], [-20.0, 30.0, 70.0, 90.0]]), bgrs(WHITE, ALERT), 2)
+    expected = np.zeros_like(image)
+    cv2.rectangle(expected, (10, 5), (30, 20), bgr(WHITE))
+    cv2.rectangle(expected, (11, 6), (29, 19), bgr(WHITE))
+    expected[30:32] = bgr(ALERT)
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_a_sprite_does_what_its_painter_does() -> None:
+    rng = np.random.default_rng(2)
+    ground = rng.integers(0, 256, (30, 90, 3), dtype=np.uint8)
+
+    def paint(image: np.ndarray) -> None:
+        shade(image, (0, 0, 80, 20), ALERT, 0.7)
+        put_text(image, "12 m", (4, 22), 20)
+
+    painted, laid = ground.copy(), ground.copy()
+    paint(painted)
+    Sprite.of(90, 30, paint).lay(laid, 0, 0)
+    assert np.abs(painted.astype(int) - laid).max() <= 2
+    for left, top in ((-40, -10), (70, 20), (200, 0), (0, -30)):
+        whole, part = np.zeros((90, 270, 3), np.uint8), np.zeros((30, 90, 3), np.uint8)
+        Sprite.of(90, 30, paint).lay(part, left, top)
+        paint(whole[max(30 + top, 0) :, max(90 + left, 0) :]) if left < 90 else None
+        np.testing.assert_allclose(part, whole[30:60, 90:180], atol=1)
+
+
+def test_text_laid_down_is_text_written() -> None:
+    written, laid = (np.full((40, 200, 3), 60, np.uint8) for _ in range(2))
+    put_text(written, "lane 0.31 m left", (10, 28), 20, weight=600)
+    lay_text(laid, "lane 0.31 m left", (10, 28), 20, weight=600)
+    np.testing.assert_allclose(laid, written, atol=2)
+
+
+def test_outlines_stand_where_the_bodies_do() -> None:
+    seen = tracks(3, yaw_rad=np.array([0.1, -0.7, 2.0]))
+    _, feet = outlines(seen, 10.0)
+    np.testing.assert_allclose(feet, corners(bodies(seen))[:, :4, :2], atol=1e-12)
 
 
 def test_a_trail_leads_to_where_the_object_is_and_is_forgotten_after_its_time() -> None:
@@ -178,6 +260,6 @@ def test_a_trail_leads_to_where_the_object_is_and_is_forgotten_after_its_time() 
     assert lines[-1][-1].tolist() == [39, 160 * 39] and lines[-1][0].tolist() == [19, 160 * 19]
     still = _Trail()
     for k in range(10):
-        last = still.go_on(0.1 * k, (k, 0))
-    assert last.tolist() == [[0, 0], [9, 0]]
+        last = still.go_on(0.1 * k, (0.2 * k, 0.0))
+    np.testing.assert_allclose(last, [[0, 0], [1.8, 0]])
     assert len(still.go_on(9.0, ())) == 0

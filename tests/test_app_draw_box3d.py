@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.draw_box3d import draw_boxes3d, standing_bodies
-from geometry.box3d import outline_px
+from app.draw_box3d import body_corners, draw_boxes3d
+from geometry.box3d import corners, outline_px
 from geometry.camera import Camera
 from perception.types import CLASS_ID
 from tracking.types import Tracks
@@ -45,9 +45,11 @@ def one_track(x_m: float, z_m: float, class_name: str = "car") -> tuple[Tracks, 
 @pytest.mark.parametrize("z_m", [0.0, -0.5, 0.4])
 def test_bodies_stand_where_the_box_ends(z_m: float) -> None:
     """On a road that falls away or rises the drawn body still has the outline that was seen."""
-    tracks, _ = one_track(15.0, z_m)
-    seen, _ = outline_px(CAMERA, standing_bodies(tracks, CAMERA))
-    np.testing.assert_allclose(seen, tracks.xyxy_px, atol=2.0)
+    tracks, solid = one_track(15.0, z_m)
+    standing = body_corners(tracks, CAMERA)
+    np.testing.assert_allclose(standing, corners(solid), atol=0.12)
+    px, _ = CAMERA.project(standing)
+    np.testing.assert_allclose(np.concatenate([px.min(axis=1), px.max(axis=1)], axis=1), tracks.xyxy_px, atol=2.0)
 
 
 def test_edges_lie_inside_the_outline_and_the_front_is_tinted() -> None:
