@@ -1,7 +1,8 @@
 """The mount from a clip of a road: where the camera travels (optical flow) and how the lanes run, one beside the other.
 
-Flow needs a clip and no markings; lanes need markings and no motion, and alone give the height. Pitch and yaw are the
-mean of both by inverse variance; how far they disagree tells how much to trust the result.
+Flow needs a clip and no markings; lanes need markings and no motion. Pitch and yaw are the mean of both by inverse
+variance; how far they disagree tells how much to trust the result. The height is told by the width of the lane and by
+the heights of the vehicles met (``geometry.vehicle_heights``), again by inverse variance.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from geometry.calibration import CalibrationConfig, MountReport, OnlineCalibrati
 from geometry.camera import Camera
 from geometry.errors import InputError
 from geometry.flow import mount_from_heading
+from geometry.vehicle_heights import HeightFound, VehicleHeights
 from perception.lanes.mount import FoundMount, find_mount, vanishing_point
-from perception.types import Detections, Frame
+from perception.types import Detections, Frame, ObjectDetector
 from tracking.ego_motion import EgoMotionEstimator
+from tracking.tracker import Tracker
+from tracking.types import Tracks
 
 _PICTURES = 40
 _PICTURE_EVERY_S = 0.5
@@ -26,22 +30,29 @@ _UNKNOWN = CalibrationConfig(prior_sigma_rad=math.radians(6.0), max_mount_rad=ma
 _MIN_BLOCKS = 2
 _LANE_SIGMA_RAD = math.radians(0.15)  # systematic part: slopes and bends that all pictures share
 _AGREE_RAD = math.radians(0.6)
+_LANE_HEIGHT_SIGMA = 0.04  # lanes are 3.25 to 3.75 m wide where 3.5 is said
+_DETECT_EVERY_S = 0.09  # ten times a second is enough to know vehicles again
+_HEIGHTS_AGREE = 3.0  # standard deviations
 
 
 @dataclass
 class RoadSurvey:
-    """Collects what a clip shows, frame by frame: pictures for the lanes, flow for the heading.
+    """Collects what a clip shows: pictures for the lanes, flow for the heading, vehicles for the height.
 
     Args:
         camera: lens and size; its mount is where the search starts.
+        detector: finds the vehicles; None: the height is told by the lanes alone.
     """
 
     camera: Camera
+    detector: ObjectDetector | None = None
     pictures: list[np.ndarray] = field(default_factory=list)
-    _held: list[Frame] = field(default_factory=list)
+    _vehicles: list[tuple[float, float, Tracks]] = field(default_factory=list)
     _calibration: OnlineCalibration | None = None
     _ego: EgoMotionEstimator = field(default_factory=EgoMotionEstimator)
+    _tracker: Tracker | None = None
     _next_s: float = -math.inf
+    _detect_s: float = -math.inf
 
     def add(self, frame: Frame) -> None:
         """One frame; times must rise."""
@@ -54,10 +65,34 @@ class RoadSurvey:
             self._start()
         calibration = self._calibration
         assert calibration is not None
-        ego = self._ego.step(frame.bgr, calibration.camera, Detections.empty(), frame.t_s)
+        found = self._detect(frame)
+        ego = self._ego.step(frame.bgr, calibration.camera, found or Detections.empty(), frame.t_s)
         calibration.step(
             frame.t_s, flow=self._ego.camera_motion, speed_mps=ego.speed_mps, yaw_rate_radps=ego.yaw_rate_radps
         )
+        if found is not None:
+            self._track(found, frame.t_s, calibration.suspension_rad)
+
+    def _detect(self, frame: Frame) -> Detections | None:
+        """What is in the frame; None where it was not looked for."""
+        if self.detector is None or frame.t_s < self._detect_s:
+            return None
+        self._detect_s = frame.t_s + _DETECT_EVERY_S
+        return self.detector.detect(frame.bgr)
+
+    def _track(self, found: Detections, t_s: float, suspension_rad: float) -> None:
+        if self._tracker is None:
+            self._tracker = Tracker(size_px=(self.camera.width_px, self.camera.height_px))
+        tracks = self._tracker.update(found, t_s)
+        self._vehicles.append((t_s, suspension_rad, tracks[tracks.detection >= 0]))
+
+    def height_by_vehicles(self, camera: Camera) -> HeightFound | None:
+        """The height that the vehicles met tell, for a mount of known angles; None for too few of them."""
+        heights = VehicleHeights()
+        for t_s, suspension_rad, tracks in self._vehicles:
+            swayed = camera.mounted(pitch_rad=camera.pitch_rad + suspension_rad)
+            heights.see(swayed, tracks.track_id, tracks.class_id, tracks.xyxy_px, t_s)
+        return heights.found()
 
     def _start(self) -> None:
         """From where the first picture's lines meet, if they do: mounts may be many degrees from level."""
@@ -79,13 +114,15 @@ class RoadSurvey:
 
 @dataclass(frozen=True)
 class RoadCalibration:
-    """A mount found, and what each cue says of it."""
+    """A mount found, and what each cue says of it; ``height_sigma_rel`` is NaN where no cue told the height."""
 
     camera: Camera
     pitch_sigma_rad: float
     yaw_sigma_rad: float
+    height_sigma_rel: float
     lanes: FoundMount | None
     flow: MountReport | None
+    vehicles: HeightFound | None
     warnings: tuple[str, ...]
 
 
@@ -123,9 +160,18 @@ def conclude(collected: RoadSurvey, *, lane_width_m: float) -> RoadCalibration:
     found = camera.mounted(pitch_rad=pitch, yaw_rad=yaw)
     if flow is not None and flow.roll_sigma_rad < math.radians(0.3):
         found = found.mounted(roll_rad=flow.roll_rad)
-    if lanes is not None:
-        found = found.mounted(height_m=lanes.camera.height_m)
-    return RoadCalibration(found, pitch_sigma, yaw_sigma, lanes, flow, tuple(_doubts(camera, lanes, flow, problem)))
+    vehicles = collected.height_by_vehicles(found)
+    told = []
+    if lanes is not None:  # lines that run elsewhere than the vehicle does are hardly a lane's
+        told.append(
+            (math.log(lanes.camera.height_m), _LANE_HEIGHT_SIGMA * max(1.0, _apart_rad(lanes, flow) / _AGREE_RAD))
+        )
+    if vehicles is not None:
+        told.append((vehicles.log_m, vehicles.sigma))
+    log_height, height_sigma = _mean(told) if told else (math.log(camera.height_m), math.nan)
+    found = found.mounted(height_m=math.exp(log_height))
+    doubts = (*_angle_doubts(lanes, flow), *_height_doubts(camera, lanes, vehicles, problem))
+    return RoadCalibration(found, pitch_sigma, yaw_sigma, height_sigma, lanes, flow, vehicles, doubts)
 
 
 def _mean(votes: list[tuple[float, float]]) -> tuple[float, float]:
@@ -136,12 +182,34 @@ def _mean(votes: list[tuple[float, float]]) -> tuple[float, float]:
     return mean, math.hypot(float(weight.sum() ** -0.5), float(np.ptp(values)) / 4)
 
 
-def _doubts(camera: Camera, lanes: FoundMount | None, flow: MountReport | None, problem: str) -> Iterator[str]:
-    if lanes is None:
-        yield f"the height is not measured, {camera.height_m:.2f} m is assumed: {problem}"
+def _apart_rad(lanes: FoundMount | None, flow: MountReport | None) -> float:
+    """By how much the two disagree; 0 where one is missing."""
+    if lanes is None or flow is None:
+        return 0.0
+    return max(abs(lanes.camera.pitch_rad - flow.pitch_rad), abs(lanes.camera.yaw_rad - flow.yaw_rad))
+
+
+def _angle_doubts(lanes: FoundMount | None, flow: MountReport | None) -> Iterator[str]:
     if flow is None:
         yield "no steady driving of some seconds was seen: pitch and yaw are from the lanes alone"
-    if lanes is not None and flow is not None:
-        apart = max(abs(lanes.camera.pitch_rad - flow.pitch_rad), abs(lanes.camera.yaw_rad - flow.yaw_rad))
-        if apart > _AGREE_RAD:
-            yield f"lanes and motion disagree by {math.degrees(apart):.1f} degrees: look at the check picture"
+    apart = _apart_rad(lanes, flow)
+    if apart > _AGREE_RAD:
+        yield f"lanes and motion disagree by {math.degrees(apart):.1f} degrees: look at the check picture"
+
+
+def _height_doubts(
+    camera: Camera, lanes: FoundMount | None, vehicles: HeightFound | None, problem: str
+) -> Iterator[str]:
+    if lanes is None and vehicles is None:
+        yield f"the height is not measured, {camera.height_m:.2f} m is assumed: {problem}"
+    elif lanes is None:
+        yield f"the height is told by vehicles alone: {problem}"
+    elif vehicles is not None:
+        by_lanes, by_vehicles = lanes.camera.height_m, math.exp(vehicles.log_m)
+        sigma = math.hypot(_LANE_HEIGHT_SIGMA, vehicles.sigma)
+        if abs(math.log(by_lanes / by_vehicles)) > _HEIGHTS_AGREE * sigma:
+            width_m = lanes.lane_width_m * by_vehicles / by_lanes
+            yield (
+                f"the lane says {by_lanes:.2f} m, the vehicles {by_vehicles:.2f} m above the road: is the lane "
+                f"{lanes.lane_width_m:g} m wide? {width_m:.1f} m would agree"
+            )

@@ -12,16 +12,19 @@ from geometry.calibration import CalibrationConfig, CameraMotion, LaneCue, Onlin
 from geometry.calibration_store import load_calibration, save_calibration
 from geometry.camera import Camera
 from perception.types import Lanes
-from tracking.types import EgoMotion
+from tracking.types import EgoMotion, Tracks
 
+NO_TRACKS = Tracks.empty()
 _KEEP_EVERY_S = 10.0
 
 
 class MountModel(Protocol):
     """Anything that knows how the camera is mounted at a frame."""
 
-    def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:
-        """The mount at this frame; ``lanes`` are those of the frame before."""
+    def step(
+        self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes, tracks: Tracks = NO_TRACKS
+    ) -> CameraPose:
+        """The mount at this frame; ``lanes`` and ``tracks`` are those of the frame before."""
         ...
 
 
@@ -49,13 +52,15 @@ class FixedMount:
     def __init__(self, camera: Camera) -> None:
         self._pose = pose_of(camera)
 
-    def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:
+    def step(
+        self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes, tracks: Tracks = NO_TRACKS
+    ) -> CameraPose:
         """The same pose every frame."""
         return self._pose
 
 
 class FollowedMount:
-    """The mount as flow and lanes show it, suspension included.
+    """The mount as flow and lanes show it, suspension included, and the height that the vehicles met tell.
 
     Args:
         camera: of the profile.
@@ -73,9 +78,14 @@ class FollowedMount:
         self._calibration = OnlineCalibration(camera, config, seen=seen)
         self._save_s = math.nan
 
-    def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:
+    def step(
+        self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes, tracks: Tracks = NO_TRACKS
+    ) -> CameraPose:
         """The pose of this frame."""
         calibration = self._calibration
+        seen = tracks.detection >= 0
+        if seen.any():
+            calibration.see_vehicles(tracks.track_id[seen], tracks.class_id[seen], tracks.xyxy_px[seen])
         camera = calibration.step(
             t_s,
             flow=flow,

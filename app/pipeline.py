@@ -185,7 +185,7 @@ class Pipeline:
 
         ego = self._motion.ego.step(frame.bgr, self.camera, found, t_s)
         watch.lap("ego motion")
-        pose = self._motion.mount.step(t_s, ego, self._motion.ego.camera_motion, self._lanes)
+        pose = self._motion.mount.step(t_s, ego, self._motion.ego.camera_motion, self._lanes, self._tracks)
         self.camera = camera_at(self._base, pose)
         watch.lap("calibration")
         moved = {"forward_m": ego.speed_mps * dt_s, "yaw_rad": ego.yaw_rate_radps * dt_s}

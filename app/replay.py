@@ -15,6 +15,7 @@ import numpy as np
 
 from app import __version__
 from app.config import Settings
+from app.mount import NO_TRACKS
 from app.pipeline import TIME_DECIMALS, Motion, Pipeline, PipelineConfig, build_pipeline
 from app.record import Header, Recording, RecordWriter, find, stream
 from app.summary import Tally
@@ -27,6 +28,7 @@ from geometry.profiles import load_profile
 from perception.types import Detections, Frame, Lanes
 from tracking.ego_motion import EgoMotion
 from tracking.tracker import Tracker
+from tracking.types import Tracks
 
 _NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 
@@ -172,7 +174,9 @@ class _RecordedEgo:
 class _RecordedMount:
     known: _Known
 
-    def step(self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes) -> CameraPose:
+    def step(
+        self, t_s: float, ego: EgoMotion, flow: CameraMotion | None, lanes: Lanes, tracks: Tracks = NO_TRACKS
+    ) -> CameraPose:
         return self.known.at(t_s).pose
 
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from geometry.camera import Camera
 from geometry.errors import InputError
-from geometry.online_calibration import OnlineCalibration
+from geometry.online_calibration import Kept, OnlineCalibration
 from geometry.profiles import quoted, write_whole
+from geometry.vehicle_heights import HeightFound
 
 _ANGLES = ("pitch_down_deg", "yaw_left_deg", "roll_right_down_deg")
-_KEYS = ("camera", "width_px", "height_px", "fx_px", "blocks", *_ANGLES, "height_over_profile")
+_VEHICLES = ("height_by_vehicles_m", "height_by_vehicles_sigma", "vehicles")
+_KEYS = ("camera", "width_px", "height_px", "fx_px", "blocks", *_ANGLES, "height_over_profile", *_VEHICLES)
 _MAX_DEG = 45.0
 
 
@@ -28,7 +30,7 @@ def save_calibration(calibration: OnlineCalibration, camera: Camera, path: str |
     Raises:
         InputError: the place cannot be written.
     """
-    mean, blocks = calibration.seen()
+    mean, blocks, vehicles = calibration.seen()
     if blocks == 0 or not np.isfinite(mean[:2]).all():
         return
     lines = [
@@ -43,10 +45,13 @@ def save_calibration(calibration: OnlineCalibration, camera: Camera, path: str |
     ]
     if math.isfinite(mean[3]):
         lines.append(f"height_over_profile = {math.exp(mean[3])!r}")
+    if vehicles is not None:
+        told = (math.exp(vehicles.log_m), vehicles.sigma, vehicles.vehicles)
+        lines += [f"{key} = {value!r}" for key, value in zip(_VEHICLES, told, strict=True)]
     write_whole(Path(path), "\n".join(lines) + "\n")
 
 
-def load_calibration(camera: Camera, path: str | os.PathLike[str]) -> tuple[np.ndarray, int] | None:
+def load_calibration(camera: Camera, path: str | os.PathLike[str]) -> Kept | None:
     """What ``OnlineCalibration(camera, seen=...)`` takes; None where nothing was kept yet.
 
     Raises:
@@ -70,10 +75,21 @@ def load_calibration(camera: Camera, path: str | os.PathLike[str]) -> tuple[np.n
         )
     angles = [math.radians(_number(values, key, source, -_MAX_DEG, _MAX_DEG)) for key in _ANGLES]
     height = math.log(_number(values, "height_over_profile", source, 0.1, 10.0))
-    blocks = values.get("blocks")
-    if not isinstance(blocks, int) or isinstance(blocks, bool) or blocks < 1:
-        raise InputError(f"{source}: blocks is {blocks!r}, wanted a whole number from 1 on")
-    return np.array([*angles, height]), blocks
+    vehicles = None
+    if _VEHICLES[0] in values:
+        height_m, sigma = (
+            _number(values, _VEHICLES[0], source, 0.1, 10.0),
+            _number(values, _VEHICLES[1], source, 0.01, 1.0),
+        )
+        vehicles = HeightFound(math.log(height_m), sigma, _count(values, _VEHICLES[2], source))
+    return Kept(np.array([*angles, height]), _count(values, "blocks", source), vehicles)
+
+
+def _count(values: dict[str, object], key: str, source: str) -> int:
+    value = values.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{source}: {key} is {value!r}, wanted a whole number from 1 on")
+    return value
 
 
 def _number(values: dict[str, object], key: str, source: str, low: float, high: float) -> float:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from geometry.camera import Camera
 from geometry.flow import CameraMotion
 from geometry.mount_filter import Block, SlowEstimate, SlowMount, SuspensionPitch
+from geometry.vehicle_heights import HeightFound, VehicleHeights
 
 NAN = math.nan
 State = Literal["uncalibrated", "calibrating", "calibrated", "invalid"]
@@ -38,8 +39,11 @@ class CalibrationConfig:
         moved_rad, moved_blocks: the newest blocks this far from the others mean that the mount has moved.
         roll_doubt_rad: barriers and kerbs at one side tilt the road plane seen, however long one looks.
         max_mount_rad: farther from the prior than this is no road camera's mount.
-        prior_sigma_rad: how sure the profile's pitch and yaw are; prior_roll_sigma_rad likewise; prior_height_sigma
-            as a share of the height.
+        prior_sigma_rad: how sure the profile's pitch and yaw are; prior_roll_sigma_rad likewise.
+        prior_height_sigmas, prior_height_share: of the profile's height, as shares of it: measured with a tape, or
+            plainly wrong (a guess, another car), and the share of profiles of the first sort.
+        vehicles_pitch_rad, vehicles_every_s: heights of vehicles tell the camera's once the pitch is this sure; how
+            often they are asked.
         axle_to_camera_m: the camera moves sideways in bends, being ahead of the rear axle; passenger cars: 1.5 m.
         swing_s: sways of the body faster than this are taken out of what the slow pitch learns from.
         rest_s, suspension_sigma_rad: how fast the body comes to rest, and how far it pitches.
@@ -61,7 +65,10 @@ class CalibrationConfig:
     max_mount_rad: float = math.radians(20.0)
     prior_sigma_rad: float = math.radians(1.5)
     prior_roll_sigma_rad: float = math.radians(0.5)
-    prior_height_sigma: float = 0.1
+    prior_height_sigmas: tuple[float, float] = (0.03, 0.2)
+    prior_height_share: float = 0.5
+    vehicles_pitch_rad: float = math.radians(0.3)
+    vehicles_every_s: float = 3.0
     axle_to_camera_m: float = 1.5
     swing_s: float = 1.0
     rest_s: float = 2.0
@@ -117,23 +124,38 @@ class MountReport:
     moved: bool
 
 
+class Kept(NamedTuple):
+    """What is kept from drive to drive: (4,) measured pitch, yaw, roll and log of height over the profile's (NaN where
+    never measured), the blocks they rest on, and the height by vehicles."""
+
+    mount: np.ndarray
+    blocks: int
+    vehicles: HeightFound | None = None
+
+
 class OnlineCalibration:
     """Follows the mount of one camera through a drive; ``step`` once a frame, then use the camera it returns.
 
     Args:
         camera: intrinsics of the clip's size, and the mount believed at first.
-        seen: mount of an earlier drive and how many blocks it rests on (``geometry.calibration_store`` keeps them).
+        seen: mount of an earlier drive and what it rests on (``geometry.calibration_store`` keeps them).
     """
 
     def __init__(
-        self, camera: Camera, config: CalibrationConfig | None = None, *, seen: tuple[np.ndarray, int] | None = None
+        self,
+        camera: Camera,
+        config: CalibrationConfig | None = None,
+        *,
+        seen: Kept | tuple[np.ndarray, int] | None = None,
     ) -> None:
         self.config = config or CalibrationConfig()
         self._base = camera
         self._slow = SlowMount(self.config.blocks_kept)
-        if seen is not None:
-            for _ in range(min(seen[1], self.config.blocks_kept // 2)):
-                self._slow.add(np.array(seen[0], dtype=np.float64))
+        before = Kept(np.full(4, NAN), 0) if seen is None else Kept(*seen)
+        for _ in range(min(before.blocks, self.config.blocks_kept // 2)):
+            self._slow.add(np.array(before.mount, dtype=np.float64))
+        self._heights = VehicleHeights(before.vehicles)
+        self._asked_s = NAN
         self._block = Block()
         self._suspension = SuspensionPitch(self.config.rest_s, self.config.suspension_sigma_rad)
         self._mount, self._sigma = self._believed(self._measured())
@@ -176,6 +198,11 @@ class OnlineCalibration:
     def blocks(self) -> int:
         """How many blocks the slow angles rest on."""
         return len(self._slow.blocks)
+
+    @property
+    def height_by_vehicles(self) -> HeightFound | None:
+        """What the heights of the vehicles met tell; None for too few of them."""
+        return self._heights.found()
 
     def report(self) -> MountReport:
         """The slow mount and how sure it is."""
@@ -231,6 +258,20 @@ class OnlineCalibration:
             self._finish_block()
         self.camera = self._current()
         return self.camera
+
+    def see_vehicles(self, track_id: np.ndarray, class_id: np.ndarray, xyxy_px: np.ndarray) -> None:
+        """Boxes (N, 4) of tracked vehicles in the frame of the last step: they tell the height once the pitch is sure.
+
+        Args:
+            track_id, class_id: (N,), classes as in ``perception.types.CLASSES``.
+        """
+        t_s = self._last_s
+        if self._sigma[_PITCH] > self.config.vehicles_pitch_rad or not math.isfinite(t_s):
+            return
+        self._heights.see(self.camera, track_id, class_id, xyxy_px, t_s)
+        if not t_s - self._asked_s < self.config.vehicles_every_s:  # the first time, too
+            self._asked_s = t_s
+            self._mount, self._sigma = self._believed(self._measured())
 
     def _sway(self, dt_s: float, flow: CameraMotion | None) -> None:
         """Moves the body by the turn seen; without one, how it sways is forgotten."""
@@ -290,6 +331,7 @@ class OnlineCalibration:
         c = self.config
         if self._slow.moved(c.moved_blocks, self._floor(), c.moved_rad):
             self._slow.keep_last(c.moved_blocks - 1)  # the first of them may be half old
+            self._heights = VehicleHeights()
             self._moved = True
             before, self._state = self._mount[_PITCH], "invalid"
             self._mount, self._sigma = self._believed(self._measured())
@@ -312,13 +354,34 @@ class OnlineCalibration:
         """Prior and measurement by inverse variance: (4,) and (4,)."""
         c, camera = self.config, self._base
         prior = np.array([camera.pitch_rad, camera.yaw_rad, camera.roll_rad, 0.0])
-        prior_sigma = np.array([c.prior_sigma_rad, c.prior_sigma_rad, c.prior_roll_sigma_rad, c.prior_height_sigma])
+        prior_sigma = np.array([c.prior_sigma_rad, c.prior_sigma_rad, c.prior_roll_sigma_rad, 1.0])
         have = np.isfinite(measured.mean)
         doubt = np.hypot(measured.sigma, [0.0, 0.0, c.roll_doubt_rad, 0.0])
         weight = np.where(have, np.where(have, doubt, 1.0) ** -2.0, 0.0)
         total = prior_sigma**-2.0 + weight
         mean = (prior * prior_sigma**-2.0 + np.where(have, measured.mean, 0.0) * weight) / total
-        return mean, total**-0.5
+        sigma = total**-0.5
+        mean[_LOG_HEIGHT], sigma[_LOG_HEIGHT] = self._height(measured)
+        return mean, sigma
+
+    def _height(self, measured: SlowEstimate) -> tuple[float, float]:
+        """Log of the height over the profile's: lane width, given speed and vehicles, against the profile."""
+        c, vehicles = self.config, self._heights.found()
+        said = [(float(measured.mean[_LOG_HEIGHT]), float(measured.sigma[_LOG_HEIGHT]))]
+        if vehicles is not None:
+            said.append((vehicles.log_m - math.log(self._base.height_m), vehicles.sigma))
+        said = [(value, sigma) for value, sigma in said if math.isfinite(value)]
+        weight = sum(sigma**-2.0 for _, sigma in said)
+        value = sum(value * sigma**-2.0 for value, sigma in said) / weight if said else 0.0
+        shares = (c.prior_height_share, 1.0 - c.prior_height_share)
+        parts = [
+            _gaussian_part(share, sigma, value, weight)
+            for share, sigma in zip(shares, c.prior_height_sigmas, strict=True)
+        ]
+        whole = sum(part[0] for part in parts)
+        mean = sum(share * m for share, m, _ in parts) / whole
+        variance = sum(share * (v + (m - mean) ** 2) for share, m, v in parts) / whole
+        return mean, math.sqrt(variance)
 
     def _settle(self, measured: SlowEstimate) -> None:
         """The state that follows from the blocks."""
@@ -345,6 +408,17 @@ class OnlineCalibration:
             height_m=self._base.height_m * math.exp(log_height),
         )
 
-    def seen(self) -> tuple[np.ndarray, int]:
-        """The measured mount (4,) (pitch, yaw, roll, log of height over the profile's) and its blocks, to be kept."""
-        return self._measured().mean, len(self._slow.blocks)
+    def seen(self) -> Kept:
+        """What was measured so far, to be kept."""
+        return Kept(self._measured().mean, len(self._slow.blocks), self._heights.found())
+
+
+def _gaussian_part(share: float, sigma: float, value: float, weight: float) -> tuple[float, float, float]:
+    """One part of a mixed prior about 0 after a measurement of a value with weight 1 / variance, 0 for none: its share
+    (not yet normalised), mean and variance."""
+    variance = sigma**2
+    if weight == 0.0:
+        return share, 0.0, variance
+    whole = variance + 1.0 / weight
+    likely = math.exp(-0.5 * value**2 / whole) / math.sqrt(whole)
+    return share * max(likely, 1e-300), value * variance / whole, variance / (weight * whole)

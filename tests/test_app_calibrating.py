@@ -142,3 +142,19 @@ def test_road_of_a_real_clip(shared: Path, tmp_path: Path) -> None:
     assert camera.height_m == pytest.approx(profile.height_m, rel=0.05)
     assert json.loads(figures.read_text())["height_m"] == camera.height_m
     assert cv2.imread(str(tmp_path / "cam.check.png")).shape == (720, 1280, 3)
+
+
+@pytest.mark.slow
+def test_road_without_paint_tells_the_height_by_its_vehicles(shared: Path, tmp_path: Path) -> None:
+    """KITTI's street: the camera is 1.65 m above the road, the profile starts from another height."""
+    out, figures = tmp_path / "cam.toml", tmp_path / "cam.json"
+    drive = str(shared / "data/kitti_0005/image_02")
+    run("calibrate", "road", drive, "--camera", "kitti", "--seconds", "15", "--out", str(out), "--json", str(figures))
+    values = json.loads(figures.read_text())
+    assert values["vehicles"] >= 5
+    apart = values["height_by_vehicles_m"] - 1.65
+    assert abs(apart) < 2.0 * values["height_by_vehicles_sigma_m"] < 0.4
+    assert values["height_m"] == pytest.approx(1.65, rel=0.12)  # lines of the kerbs, taken for a lane, say 2.06
+    profile = tmp_path / "wrong.toml"
+    with pytest.raises(InputError):
+        run("calibrate", "road", drive, "--detector", str(profile))

@@ -14,7 +14,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from app.calibrating_road import RoadCalibration
-    from perception.types import Frame
+    from geometry.vehicle_heights import HeightFound
+    from perception.types import Frame, ObjectDetector
 
 
 def calibrate_road(
@@ -26,13 +27,17 @@ def calibrate_road(
         float | None, typer.Option(help="Horizontal field of view in degrees, instead of a profile.")
     ] = None,
     lane_width: Annotated[float, typer.Option(help="Width of the ego lane, metres.")] = 3.7,
+    detector: Annotated[
+        str, typer.Option(help="Network that finds vehicles, whose heights tell the camera's; 'none': lanes alone.")
+    ] = "auto",
     seconds: Annotated[float, typer.Option(min=1.0, help="How much of the clip to look at.")] = 60.0,
     out: Annotated[Path, typer.Option(help="Where the profile goes; the check picture lies beside it.")] = Path(
         "camera.toml"
     ),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
-    """Find pitch, yaw, roll and height: from where the camera travels, where lanes meet and how wide they are."""
+    """Find the mount: pitch, yaw and roll from where the camera travels and where lanes meet, the height from how wide
+    lanes are and how high vehicles stand against the horizon."""
     from app.calibrating import first_frame, write_result
     from app.calibrating_road import RoadSurvey, conclude
     from app.evaluation.report import write_json
@@ -43,7 +48,7 @@ def calibrate_road(
     size = picture.shape[1], picture.shape[0]
     lens = load_profile(camera).for_size(*size) if fov is None else camera_from_fov(*size, math.radians(fov))
     lens = replace(lens.mounted(pitch_rad=0.0, yaw_rad=0.0, roll_rad=0.0), name=out.stem)
-    collected = RoadSurvey(lens)
+    collected = RoadSurvey(lens, _detector(detector))
     for frame in _watched(clip, seconds, console):
         collected.add(frame)
     with console.status("lanes"):
@@ -55,6 +60,12 @@ def calibrate_road(
     write_result(result.camera, out, note, collected.pictures[len(collected.pictures) // 2], console)
     if json_file is not None:
         write_json(json_file, _figures(result))
+
+
+def _detector(name: str) -> ObjectDetector | None:
+    from perception.detector import load_detector
+
+    return None if name == "none" else load_detector(None if name == "auto" else name)
 
 
 def _watched(clip: str, seconds: float, console: Console) -> Iterator[Frame]:
@@ -86,6 +97,9 @@ def _table(result: RoadCalibration) -> Table:
         pitch = _angle(lanes.camera.pitch_rad, lanes.pitch_sigma_rad)
         yaw = _angle(lanes.camera.yaw_rad, lanes.yaw_sigma_rad)
         table.add_row("lanes", pitch, yaw, "", f"{lanes.camera.height_m:.2f} m", f"{lanes.pictures} pictures")
+    if result.vehicles is not None:
+        height = f"{math.exp(result.vehicles.log_m):.2f} ± {_spread_m(result.vehicles):.2f} m"
+        table.add_row("vehicles", "", "", "", height, f"{result.vehicles.vehicles} of them")
     pitch, yaw = _angle(camera.pitch_rad, result.pitch_sigma_rad), _angle(camera.yaw_rad, result.yaw_sigma_rad)
     roll = f"{math.degrees(camera.roll_rad):.2f}°"
     row = f"horizon at row {camera.horizon_y_px:.0f}"
@@ -97,9 +111,21 @@ def _angle(value_rad: float, sigma_rad: float) -> str:
     return f"{math.degrees(value_rad):.2f} ± {math.degrees(sigma_rad):.2f}°"
 
 
+def _spread_m(vehicles: HeightFound) -> float:
+    return math.exp(vehicles.log_m) * vehicles.sigma
+
+
 def _figures(result: RoadCalibration) -> dict[str, float]:
+    """Flat figures; what no cue told is left out."""
     camera, degrees = result.camera, math.degrees
-    return {
+    told = {"height_sigma_m": camera.height_m * result.height_sigma_rel}
+    if result.lanes is not None:
+        told["height_by_lanes_m"] = result.lanes.camera.height_m
+    if result.vehicles is not None:
+        told["height_by_vehicles_m"] = math.exp(result.vehicles.log_m)
+        told["height_by_vehicles_sigma_m"] = _spread_m(result.vehicles)
+        told["vehicles"] = result.vehicles.vehicles
+    return {key: value for key, value in told.items() if math.isfinite(value)} | {
         "pitch_down_deg": degrees(camera.pitch_rad),
         "yaw_left_deg": degrees(camera.yaw_rad),
         "roll_right_down_deg": degrees(camera.roll_rad),
