@@ -11,7 +11,7 @@ import numpy as np
 from geometry.errors import InputError
 from perception.heads import MODELS, Candidates, Outputs, Query, choose
 from perception.metadata import read_metadata
-from perception.nms import NMS_IOU, nms
+from perception.nms import NMS_IOU, nms, vote
 from perception.preprocess import GREY, Fit, Preprocess, check_picture, size_for
 from perception.session import Session, TensorSpec, open_session
 from perception.types import CLASS_ID, CLASSES, Detections
@@ -30,6 +30,9 @@ as a car and as a truck. Pooled vehicles gain 0.9 AP50 points by it on dashcam f
 _RIVALS = np.array(
     [CLASS_ID["car"] if name in ("car", "truck", "bus", "train") else CLASS_ID[name] for name in CLASSES]
 )
+VOTE_OVER_NMS = 0.15
+"""A box has a vote in the one that suppresses it if it overlaps it by so much more than suppression asks for. On every
+third val frame AP50 of people gains 1.9 points by it, of lights 0.3, of cars nothing, and mAP 0.4."""
 MOST_CANDIDATES = 1000
 """Suppression looks at so many best boxes at most; a busy frame has some hundred at the usual thresholds."""
 
@@ -55,6 +58,7 @@ class _Plan:
     preprocess: Preprocess
     classes: tuple[str, ...]
     thresholds: np.ndarray
+    overlaps: np.ndarray
     road: np.ndarray
     wanted: np.ndarray = field(init=False)
 
@@ -217,11 +221,15 @@ class Detector:
         boxes = placed.boxes_to_image(found.xyxy)
         rows = np.flatnonzero(over & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
         rows = rows[np.argsort(-found.score[rows], kind="stable")[:MOST_CANDIDATES]]
+        boxes, score, class_id = boxes[rows], found.score[rows], class_id[rows]
         if not found.unique:
-            overlap = self._config.nms_iou or self._metadata.nms_iou or NMS_IOU
-            rows = rows[nms(boxes[rows], found.score[rows], class_id[rows], overlap)]
-        rows = rows[nms(boxes[rows], found.score[rows], _RIVALS[class_id[rows]], self._config.rival_iou)]
-        return Detections(boxes[rows], found.score[rows], class_id[rows])
+            overlap = self._plan.overlaps[class_id]
+            kept = nms(boxes, score, class_id, overlap)
+            agreeing = np.minimum(overlap + VOTE_OVER_NMS, 1.0)
+            boxes = vote(boxes.astype(np.float64), score, class_id, kept, agreeing).astype(np.float32)
+            score, class_id = score[kept], class_id[kept]
+        kept = nms(boxes, score, _RIVALS[class_id], self._config.rival_iou)
+        return Detections(boxes[kept], score[kept], class_id[kept])
 
     def _feeds(
         self, bgr: np.ndarray, size_px: tuple[int, int], preprocess: Preprocess
@@ -255,9 +263,9 @@ class Detector:
         _try_head(head, outputs, Query(size_px, len(classes), -1.0, np.flatnonzero(road >= 0)))
         family = MODELS[head]
         thresholds = _thresholds(config.score_threshold, told.score_threshold, family.score_threshold)
-        return _Plan(
-            head, config.preprocess or replace(family.preprocess, **told.preprocess), classes, thresholds, road
-        )
+        overlaps = _by_class(config.nms_iou or told.nms_iou, NMS_IOU)
+        preprocess = config.preprocess or replace(family.preprocess, **told.preprocess)
+        return _Plan(head, preprocess, classes, thresholds, overlaps, road)
 
 
 def _named(name: str, error: InputError) -> InputError:
@@ -305,6 +313,11 @@ def _thresholds(asked: float | None, told: float | dict[str, float] | None, usua
         if not 0 <= asked < 1:
             raise InputError(f"score threshold is {asked}; must be 0 or more and below 1")
         return np.full(len(CLASSES), asked)
+    return _by_class(told, usual)
+
+
+def _by_class(told: float | dict[str, float] | None, usual: float) -> np.ndarray:
+    """(classes of the vocabulary,) numbers: those told, where they are, else the usual one."""
     if not isinstance(told, dict):
         return np.full(len(CLASSES), usual if told is None else told)
     by_class = {road_class(name): value for name, value in told.items()}

@@ -24,7 +24,7 @@ class Metadata:
     stride: int = 32
     preprocess: dict[str, Any] = field(default_factory=dict)
     score_threshold: float | dict[str, float] | None = None
-    nms_iou: float | None = None
+    nms_iou: float | dict[str, float] | None = None
     version: str = ""
 
 
@@ -114,10 +114,11 @@ def _threshold(raw: Mapping[str, str]) -> float | dict[str, float] | None:
     return {key: float(value) for key, value in told.items()} if isinstance(told, dict) else float(told)
 
 
-def _overlap(raw: Mapping[str, str]) -> float | None:
+def _overlap(raw: Mapping[str, str]) -> float | dict[str, float] | None:
     told = _json(raw, "roadlens.nms_iou")
     if told is None:
         return None
-    if not isinstance(told, int | float) or not 0 < told <= 1:
-        raise _refused(raw, "roadlens.nms_iou", "a number over 0, up to 1")
-    return float(told)
+    values = list(told.values()) if isinstance(told, dict) else [told]
+    if not all(isinstance(value, int | float) and 0 < value <= 1 for value in values):
+        raise _refused(raw, "roadlens.nms_iou", "a number over 0, up to 1, or an object of them by class")
+    return {key: float(value) for key, value in told.items()} if isinstance(told, dict) else float(told)

@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression without a loop over boxes, on the array API."""
+"""Greedy non-maximum suppression and box voting without a loop over boxes, on the array API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-from geometry.boxes import aligned_iou
+from geometry.boxes import aligned_iou, iou
 
 Array = Any
 """A NumPy array or a torch tensor: whatever the caller uses."""
@@ -18,7 +18,7 @@ STRIP = 128
 """Rows of the table of pairs looked at together: 128 x 1000 float32 are half a megabyte."""
 
 
-def nms(xyxy: Array, score: Array, class_id: Array, iou_threshold: float = NMS_IOU) -> Array:
+def nms(xyxy: Array, score: Array, class_id: Array, iou_threshold: float | Array = NMS_IOU) -> Array:
     """Rows that greedy suppression keeps, best score first.
 
     A box goes when a better one that itself stays, of the same class, overlaps it by more than ``iou_threshold``.
@@ -29,7 +29,7 @@ def nms(xyxy: Array, score: Array, class_id: Array, iou_threshold: float = NMS_I
         xyxy: (N, 4) boxes.
         score: (N,).
         class_id: (N,) integer; boxes of different classes never suppress one another. All equal: class-agnostic.
-        iou_threshold: from 0 to 1.
+        iou_threshold: from 0 to 1; or (N,), one for each box and the same for all of a class.
 
     Returns:
         (K,) integer rows in descending order of score.
@@ -39,8 +39,11 @@ def nms(xyxy: Array, score: Array, class_id: Array, iou_threshold: float = NMS_I
     if xyxy.shape[0] < 2:
         return order
     boxes, kind = xp.take(xyxy, order, axis=0), xp.take(class_id, order, axis=0)
-    better, worse = _near_pairs(boxes, kind, iou_threshold)
-    over = aligned_iou(xp.take(boxes, better, axis=0), xp.take(boxes, worse, axis=0)) > iou_threshold
+    limit = iou_threshold if isinstance(iou_threshold, float | int) else xp.take(iou_threshold, order, axis=0)
+    better, worse = _near_pairs(boxes, kind, limit if isinstance(limit, float | int) else float(xp.min(limit)))
+    if not isinstance(limit, float | int):
+        limit = xp.take(limit, worse, axis=0)
+    over = aligned_iou(xp.take(boxes, better, axis=0), xp.take(boxes, worse, axis=0)) > limit
     better, worse = better[over], worse[over]
     stays = xp.ones(boxes.shape[0], dtype=xp.bool, device=device(boxes))
     while True:
@@ -49,6 +52,33 @@ def nms(xyxy: Array, score: Array, class_id: Array, iou_threshold: float = NMS_I
         if bool(xp.all(settled == stays)):
             return order[stays]
         stays = settled
+
+
+def vote(xyxy: Array, score: Array, class_id: Array, rows: Array, least_iou: Array) -> Array:
+    """Boxes that were kept, each moved to the mean of those of its class that say nearly the same.
+
+    Votes weigh by score times overlap. Neighbouring cells see one object each a little differently, and their mean is
+    nearer to it than the surest of them (Gidaris and Komodakis, ICCV 2015, box voting).
+
+    Args:
+        xyxy: (N, 4) boxes before suppression.
+        score: (N,), positive.
+        class_id: (N,) integer.
+        rows: (K,) rows that suppression kept.
+        least_iou: (N,) overlap with a kept box from which on a box has a vote in it, from 0 to 1.
+
+    Returns:
+        (K, 4) boxes.
+    """
+    xp = array_namespace(xyxy, score)
+    kept = xp.take(xyxy, rows, axis=0)
+    overlap = iou(kept, xyxy)
+    same = xp.take(class_id, rows, axis=0)[:, None] == class_id[None, :]
+    has_vote = same & (overlap >= xp.take(least_iou, rows, axis=0)[:, None])
+    weight = xp.where(has_vote, overlap * score[None, :], xp.zeros_like(overlap))
+    total = xp.sum(weight, axis=1)
+    voted = weight @ xyxy / xp.where(total > 0, total, xp.ones_like(total))[:, None]
+    return xp.where((total > 0)[:, None], voted, kept)
 
 
 def _near_pairs(boxes: Array, kind: Array, iou_threshold: float) -> tuple[Array, Array]:

@@ -31,8 +31,8 @@ def export(
             rich_help_panel=_RUN,
         ),
     ] = "csv",
-    width: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 736,
-    height: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 416,
+    width: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 864,
+    height: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 480,
     free_size: Annotated[
         bool,
         typer.Option(help="Leave height and width free; the batch always is.", rich_help_panel=_NETWORK),

@@ -36,7 +36,7 @@ class AugmentConfig:
     Attributes:
         size_px: (width, height) of the views.
         scale: least and greatest zoom of a source pixel, drawn log-uniformly. Centre it on the scale at which the model
-            will be used (736x416 from 640x360 is 1.15). What is smaller than the view is padded: the random expansion.
+            will be used (864x480 from 640x360 is 1.33). What is smaller than the view is padded: the random expansion.
         focus: probability that a crop is centred near an object; rare classes are chosen more often.
         aspect: greatest relative stretch of width against height.
         mosaic, mixup: probabilities; both stop when the share ``calm_from`` of the training is over.
@@ -44,14 +44,14 @@ class AugmentConfig:
     """
 
     size_px: tuple[int, int] = (512, 288)
-    scale: tuple[float, float] = (0.7, 1.8)
+    scale: tuple[float, float] = (0.8, 2.1)
     focus: float = 0.75
     flip: float = 0.5
     aspect: float = 0.1
     mosaic: float = 0.15
     mixup: float = 0.0
     calm_from: float = 0.8
-    calm_scale: tuple[float, float] = (0.9, 1.5)
+    calm_scale: tuple[float, float] = (1.0, 1.75)
     photometric: PhotometricConfig = field(default_factory=PhotometricConfig)
 
     def calm(self) -> AugmentConfig:
