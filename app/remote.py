@@ -6,6 +6,7 @@ older results goes first, the new one comes last. Clips are run on the local dis
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -68,6 +69,45 @@ def send(paths: Iterable[Path], address: str, folder: str = "") -> None:
             files.put_file(str(path), f"{target}/{path.name}")
     except OSError as error:
         raise InputError(f"{address} cannot be written: {error}") from error
+
+
+def fetch(address: str, folder: str, into: Path) -> Path:
+    """Copies a result folder from the address to one of its name below ``into``, and says where it is.
+
+    Raises:
+        InputError: the address cannot be read.
+    """
+    files, root = _open(address)
+    target = into / folder
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        for path in files.find(f"{root}/{folder}", maxdepth=1):
+            files.get_file(path, str(target / str(path).rsplit("/", 1)[-1]))
+    except OSError as error:
+        raise InputError(f"{address} cannot be read: {error}") from error
+    return target
+
+
+def remove(address: str, folder: str) -> None:
+    """Removes a result folder, its marker first, so that half of one never passes for a whole.
+
+    Raises:
+        InputError: the address cannot be written.
+    """
+    files, root = _open(address)
+    try:
+        for path in (f"{root}/{folder}/{MARKER}", f"{root}/{folder}"):
+            if files.exists(path):
+                files.rm(path, recursive=True)
+    except OSError as error:
+        raise InputError(f"{address} cannot be written: {error}") from error
+
+
+def drop_if_empty(address: str) -> None:
+    """Removes a folder that holds nothing, where the place has folders at all."""
+    files, root = _open(address)
+    with contextlib.suppress(OSError, NotImplementedError, ValueError):
+        files.rmdir(root)
 
 
 def forget_failure(address: str, name: str) -> None:

@@ -1,6 +1,7 @@
 """Long clips in segments: joined they are as if they had been run whole."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +14,7 @@ from app.batch_plan import ClipJob, collect
 from app.batch_split import SEGMENTS, run_split
 from app.config import Settings
 from app.record import load
+from app.remote import fetch_states
 from app.runner import Job, run_clip
 from app.stitch import join_videos, segments, stitch
 from app.video import VideoWriter, frames
@@ -153,30 +155,43 @@ def test_videos_encoded_in_other_ways_are_not_joined(tmp_path: Path, noise_clip:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("far", [False, True])
 def test_a_batch_in_segments_gives_one_folder_a_clip_and_goes_on_where_it_was_killed(
-    one_car_model: Path, noise_clip: Callable[..., Path], tmp_path: Path
+    one_car_model: Path, noise_clip: Callable[..., Path], tmp_path: Path, far: bool
 ) -> None:
+    if far:
+        pytest.importorskip("fsspec", reason="the extra 'remote' is not installed")
     noise_clip(tmp_path / "archive" / "long.mp4", frames=60)
     noise_clip(tmp_path / "archive" / "short.mp4", frames=10)
     (tmp_path / "archive" / "bad.mp4").write_text("no video")
     base = Settings().changed(detector={"file": str(one_car_model)}, camera={"calibrate": False})
     jobs, out = collect([str(tmp_path / "archive")]), tmp_path / "out"
-    plan = BatchPlan(jobs, out, base.changed(clip={"split_s": 1.0}), workers=2)
+    address = f"file://{out}" if far else None
+    split = base.changed(clip={"split_s": 1.0})
     told: list[str] = []
 
     def engine(plan: BatchPlan, **rest: object) -> tuple:
         """Stops after the first segment, the first time."""
         if plan.out.name == SEGMENTS and not told:
             told.append("stopped")
-            ended = run_batch(BatchPlan(plan.jobs[:1], plan.out, plan.settings))
+            ended = run_batch(replace(plan, jobs=plan.jobs[:1]))
             return ended + tuple(type(ended[0])(job, "stopped", "", {}) for job in plan.jobs[1:])
         return run_batch(plan, **rest)
 
     watch = {"on_event": lambda event: None, "should_stop": lambda: False}
-    first = {o.job.name: o.status for o in run_split(plan, engine, **watch)}
+
+    def run(name: str) -> dict[str, str]:
+        """With a staging folder of its own, as every call of the command has, where results go to an address."""
+        staging = tmp_path / name if far else out
+        if far:
+            fetch_states(f"file://{out}", staging)
+        plan = BatchPlan(jobs, staging, split, workers=2, address=address)
+        return {o.job.name: o.status for o in run_split(plan, engine, **watch)}
+
+    first = run("first")
     assert first == {"bad": "failed", "long": "stopped", "short": "done"}
     assert [path.name for path in (out / SEGMENTS).iterdir()] == ["long.0000"]
-    second = {o.job.name: o.status for o in run_split(plan, engine, **watch)}
+    second = run("second")
     assert second == {"bad": "failed", "long": "done", "short": "skipped"}
     assert not (out / SEGMENTS).exists()
     whole = run_batch(BatchPlan(jobs[1:2], tmp_path / "whole", base))
@@ -184,5 +199,4 @@ def test_a_batch_in_segments_gives_one_folder_a_clip_and_goes_on_where_it_was_ki
     joined, alone = load(out / "long").results, load(tmp_path / "whole" / "long").results
     assert [r.t_s for r in joined] == [r.t_s for r in alone]
     assert [r.tracks.track_id.tolist() for r in joined] == [r.tracks.track_id.tolist() for r in alone]
-    third = {o.job.name: o.status for o in run_split(plan, engine, **watch)}
-    assert third["long"] == "skipped"
+    assert run("third")["long"] == "skipped"
