@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mining.appearance import Look, describe, rare
+from app.mining.appearance import Look, describe, looks, rare
 from app.mining.select import Pool, score
 from app.mining.signals import Candidate, Reason, candidates
 from app.mining.task import MiningPlan, mine, run_folders
@@ -253,3 +253,22 @@ def test_rare_looks_reach_the_task(planted_run: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr("app.mining.appearance._COMMON", 0.0)
     chosen = mine(MiningPlan((planted_run,), tmp_path / "task", count=12))
     assert any(reason.kind == "rare appearance" for frame in chosen for reason in frame.reasons)
+
+
+def test_a_network_of_ones_own_takes_the_descriptions_place(planted_run: Path) -> None:
+    class Places:
+        """Says where a box begins, and of the first one nothing."""
+
+        length = 2
+
+        def embed(self, bgr: np.ndarray, xyxy_px: np.ndarray) -> np.ndarray:
+            rows = np.column_stack((np.ones(len(xyxy_px)), xyxy_px[:, 0]))
+            rows[:1] = np.nan
+            return rows
+
+    picture = np.zeros((720, 1280, 3), np.uint8)
+    result = max(load(planted_run).results, key=lambda r: len(looks(0, r, picture)))
+    own, named = looks(0, result, picture), looks(0, result, picture, Places())
+    assert len(own) >= 2 and own[0].described.shape == (152,)
+    assert [look.track_id for look in named] == [look.track_id for look in own[1:]]
+    assert [look.described[1] for look in named] == pytest.approx([look.box[0] for look in named], abs=0.01)

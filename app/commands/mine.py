@@ -20,6 +20,9 @@ def mine(
     no_appearance: Annotated[
         bool, typer.Option("--no-appearance", help="Do not look for what is rare: no picture is decoded to rank.")
     ] = False,
+    embedding: Annotated[
+        Path | None, typer.Option(help="Network (ONNX) whose embeddings say what looks alike: re-identification.")
+    ] = None,
     png: Annotated[bool, typer.Option("--png", help="Lossless pictures.")] = False,
 ) -> None:
     """Rank frames worth labelling: low confidence, flicker, cues or models that disagree, rare appearance. Writes
@@ -32,7 +35,7 @@ def mine(
     from app.mining.task import mine as run_mining
 
     target = out or folder / "mining"
-    plan = MiningPlan(run_folders(folder), target, count, gap, other, not no_appearance, png)
+    plan = MiningPlan(run_folders(folder), target, count, gap, other, not no_appearance, png, embedding)
     with Steps() as steps:
         chosen = run_mining(plan, on_step=steps.update)
     table = Table(box=None)

@@ -4,6 +4,8 @@ A description is a histogram of oriented gradients (N. Dalal, B. Triggs, CVPR 20
 mean and spread of the three Lab channels in 2x2 cells: cheap, the same on every machine, and not blind to what people
 call unusual at a glance. Groups are k-means on its principal components; how rare a group is, is counted in
 objects, not in pictures, because a car that stands before us for a minute is still one car.
+
+Who has a network that tells objects apart better names it, and its embeddings take the description's place.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 
 from app.types import FrameResult
 from perception.types import CLASSES
+from tracking.appearance import Embedder
 
 MIN_HEIGHT_PX, _MIN_WIDTH_PX = 24.0, 8.0
 _PATCH_PX, _CELLS, _DIRECTIONS = 32, 4, 8
@@ -39,21 +42,23 @@ class Look:
     described: np.ndarray
 
 
-def looks(clip: int, result: FrameResult, bgr: np.ndarray) -> list[Look]:
-    """The tracked objects of a frame that are large enough to be described."""
+def looks(clip: int, result: FrameResult, bgr: np.ndarray, embedder: Embedder | None = None) -> list[Look]:
+    """The tracked objects of a frame that are large enough to be described, by an embedder or by ``describe``."""
     found = result.detections
     owner = {int(d): int(n) for d, n in zip(result.tracks.detection, result.tracks.track_id, strict=True) if d >= 0}
-    described = []
-    for row, box in enumerate(found.xyxy_px.astype(float)):
-        left, top, right, bottom = np.clip(np.rint(box), 0, [bgr.shape[1], bgr.shape[0]] * 2).astype(int)
-        track = owner.get(row)
-        if track is None or bottom - top < MIN_HEIGHT_PX or right - left < _MIN_WIDTH_PX:
-            continue
-        described.append(
-            Look(clip, result.index, result.t_s, track, int(found.class_id[row]),
-                 tuple(np.round(box, 2).tolist()), describe(bgr[top:bottom, left:right]))
-        )  # fmt: skip
-    return described
+    inside = np.clip(np.rint(found.xyxy_px.astype(float)), 0, [bgr.shape[1], bgr.shape[0]] * 2).astype(int)
+    width, height = (inside[:, 2:] - inside[:, :2]).T
+    rows = [row for row in np.flatnonzero((height >= MIN_HEIGHT_PX) & (width >= _MIN_WIDTH_PX)) if int(row) in owner]
+    if embedder is None:
+        described = [describe(bgr[y1:y2, x1:x2]) for x1, y1, x2, y2 in inside[rows]]
+    else:
+        described = list(embedder.embed(bgr, found.xyxy_px[rows]).astype(np.float32))
+    return [
+        Look(clip, result.index, result.t_s, owner[int(row)], int(found.class_id[row]),
+             tuple(np.round(found.xyxy_px[row].astype(float), 2).tolist()), description)
+        for row, description in zip(rows, described, strict=True)
+        if np.isfinite(description).all()
+    ]  # fmt: skip
 
 
 def describe(patch: np.ndarray) -> np.ndarray:

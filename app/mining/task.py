@@ -25,6 +25,7 @@ from app.report.pictures import picture_at
 from app.types import FrameResult
 from app.video import frames
 from geometry.errors import InputError
+from tracking.appearance import Embedder, OnnxEmbedder
 
 _LOOK_EVERY_S = 0.4
 _MOST_LOOKS = 20_000  # 12 MB of descriptions
@@ -47,6 +48,7 @@ class MiningPlan:
         gap_s: no two frames of a clip are nearer in time.
         appearance: whether pictures are looked at for what is rare; without, records alone are read.
         png: lossless pictures.
+        embedding: a network whose embeddings say what objects look like, in place of our own description.
     """
 
     runs: tuple[Path, ...]
@@ -56,6 +58,7 @@ class MiningPlan:
     other: Path | None = None
     appearance: bool = True
     png: bool = False
+    embedding: Path | None = None
 
 
 OnStep = Callable[[str, int, int], None]
@@ -91,6 +94,7 @@ def mine(plan: MiningPlan, *, on_step: OnStep = lambda what, done, total: None) 
     recordings = [stream(path) for path in plan.runs]
     clips = [clip_of(recording) for recording in recordings]
     pool = Pool()
+    embedder = OnnxEmbedder(plan.embedding) if plan.embedding is not None and plan.appearance else None
     seen: list[Look] = []
     for number, recording in enumerate(recordings):
         on_step("clips", number, len(recordings))
@@ -99,7 +103,7 @@ def mine(plan: MiningPlan, *, on_step: OnStep = lambda what, done, total: None) 
         for candidate in candidates(recording.header, recording.results, other, every=every):
             pool.add(number, candidate)
         if plan.appearance and len(seen) < _MOST_LOOKS:
-            seen += list(_looks(number, recording, clips[number]))
+            seen += list(_looks(number, recording, clips[number], embedder))
     for found in rare(seen):
         look = found.look
         reason = Reason("rare appearance", found.value, look.box, look.track_id, found.text)
@@ -125,7 +129,7 @@ def clip_of(recording: Recording) -> Path:
     return clip
 
 
-def _looks(number: int, recording: Recording, clip: Path) -> Iterator[Look]:
+def _looks(number: int, recording: Recording, clip: Path, embedder: Embedder | None) -> Iterator[Look]:
     """Descriptions of the objects in some frames a second."""
     results = iter(recording.results)
     first = next(results, None)
@@ -140,7 +144,7 @@ def _looks(number: int, recording: Recording, clip: Path) -> Iterator[Look]:
             return
         if abs(result.t_s - frame.t_s) < 1e-5 and result.t_s >= due_s and len(result.detections):
             due_s = result.t_s + _LOOK_EVERY_S
-            yield from looks(number, result, frame.bgr)
+            yield from looks(number, result, frame.bgr, embedder)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
