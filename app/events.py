@@ -77,7 +77,9 @@ class EventDetector:
     def __init__(self, config: EventConfig | None = None) -> None:
         self.config = config or EventConfig()
         self._live: dict[_Key, _Live] = {}
-        self._outside: dict[int, tuple[float, str]] = {}  # when and on which side of the ego lane
+        self._outside: dict[
+            int, tuple[float, int]
+        ] = {}  # when, and beyond which line of the ego lane (0 left, 1 right)
         self._line_distances: deque[tuple[float, float, float]] = deque(maxlen=64)
         self._pose_state = ""
 
@@ -164,19 +166,25 @@ class EventDetector:
         return float(slopes[0]), float(slopes[1])
 
     def _cut_ins(self, t_s: float, tracks: Tracks, places: LanePositions) -> Iterator[_Condition]:
-        """A vehicle seen wholly beside the ego lane a moment ago that is now partly in it, close ahead."""
+        """A vehicle seen wholly beside a line of the ego lane a moment ago that is partly over that line now, near ahead.
+
+        The line itself must be seen, then and now: where it is only guessed from a usual width, a lane that seems to
+        widen would put the neighbours of a traffic jam into ours.
+        """
         half_m = np.nan_to_num(tracks.size_m[:, 1], nan=1.8) / 2
-        depth_m = places.width_m / 2 - (np.abs(places.offset_m) - half_m)
         near = (tracks.xy_m[:, 0] > 0) & (tracks.xy_m[:, 0] < self.config.cut_in_range_m)
-        for row in np.flatnonzero(near & (depth_m <= 0.0)):
-            self._outside[int(tracks.track_id[row])] = (t_s, "left" if places.offset_m[row] > 0 else "right")
+        # how far over the left and the right line each one is, in metres; negative beside it
+        over_m = half_m[:, None] + (places.line_m - tracks.xy_m[:, 1:]) * (1.0, -1.0)
+        for row, column in zip(*np.nonzero(near[:, None] & (over_m <= 0.0)), strict=True):
+            self._outside[int(tracks.track_id[row])] = (t_s, int(column))
         self._outside = {k: v for k, v in self._outside.items() if t_s - v[0] <= self.config.cut_in_memory_s}
-        for row in np.flatnonzero(near & (depth_m > 0.0)):
+        for row in np.flatnonzero(near):
             track_id = int(tracks.track_id[row])
-            if track_id in self._outside:
-                distance_m, side = float(tracks.xy_m[row, 0]), self._outside[track_id][1]
+            _, column = self._outside.get(track_id, (0.0, -1))
+            if column >= 0 and over_m[row, column] > 0.0:
+                distance_m, side = float(tracks.xy_m[row, 0]), ("left", "right")[column]
                 text = f"{CLASSES[tracks.class_id[row]]} cuts in from the {side} at {distance_m:.0f} m"
-                starts = bool(depth_m[row] > self.config.cut_in_depth_m)
+                starts = bool(over_m[row, column] > self.config.cut_in_depth_m)
                 yield _Condition((EventKind.CUT_IN, track_id), starts, True, distance_m, text)
 
     def _calibration(self, t_s: float, pose: CameraPose | None) -> Iterator[Event]:

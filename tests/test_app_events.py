@@ -140,6 +140,16 @@ def test_a_cut_in_comes_from_where_it_came_even_past_the_middle() -> None:
     assert texts and all("from the left" in text for text in texts)
 
 
+def test_a_neighbour_is_no_cut_in_where_its_line_is_only_guessed() -> None:
+    """The right line alone is seen; the lane's usual width, and with it the left line, is a guess that changes."""
+    neighbour = a_track(xy_m=[[20.0, 2.9]])
+    right_only = [Lanes(right=lanes().right, width_m=3.5 + 0.02 * i) for i in range(60)]
+    events = drive(EventDetector(), [(neighbour, seen) for seen in right_only], 5.0)
+    assert not of(events, EventKind.CUT_IN, "start")
+    both = [Lanes(left=lanes(0.02 * i).left, right=lanes().right, width_m=3.5) for i in range(60)]
+    assert of(drive(EventDetector(), [(neighbour, seen) for seen in both], 5.0), EventKind.CUT_IN, "start")
+
+
 def test_the_most_urgent_event_comes_first_and_what_ended_is_silent() -> None:
     events = [
         Event(kind, phase, 1.0, 0.5)

@@ -27,6 +27,14 @@ def test_one_line_is_enough(side: str) -> None:
     np.testing.assert_allclose(lane_positions(np.array([[20.0, 0.7]]), lanes).offset_m, [0.7])
 
 
+def test_lines_are_told_where_they_are_seen_and_a_little_beyond() -> None:
+    xy_m = np.array([[20.0, 0.0], [59.0, 0.0], [61.0, 0.0]])
+    places = lane_positions(xy_m, Lanes(left=line(1.7, 0.01)))
+    np.testing.assert_allclose(places.line_m[:, 0], [1.9, 2.29, np.nan], atol=1e-9)
+    assert np.isnan(places.line_m[:, 1]).all()
+    assert np.isnan(lane_positions(xy_m, Lanes()).line_m).all()
+
+
 def test_without_paint_the_own_path_is_followed() -> None:
     places = lane_positions(np.array([[40.0, 4.0]]), Lanes(), path_curvature_pm=1 / 200)
     assert places.source == "path"

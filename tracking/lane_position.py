@@ -8,6 +8,8 @@ import numpy as np
 
 from perception.types import BELIEVED_SCORE, LaneBoundary, Lanes
 
+TRUSTED_BEYOND_M = 10.0
+"""How far past its evidence a line's tangent still says on which side of the line an object is."""
 DEFAULT_LANE_WIDTH_M = 3.5  # between the 3.25 m of town streets and the 3.75 m of motorways (RAA 2008, RASt 06)
 
 
@@ -20,12 +22,15 @@ class LanePositions:
         index: (N,) 0 in the ego lane, 1 the next to the left, -1 the next to the right, and so on.
         width_m: width of the ego lane used.
         source: whether paint, or only the vehicle's own path, was followed.
+        line_m: (N, 2) lateral places, at the objects' own distances, of the left and the right line of the ego lane;
+            NaN where it is not seen.
     """
 
     offset_m: np.ndarray
     index: np.ndarray
     width_m: float
     source: str
+    line_m: np.ndarray
 
 
 def lane_positions(xy_m: np.ndarray, lanes: Lanes, *, path_curvature_pm: float = 0.0) -> LanePositions:
@@ -40,17 +45,24 @@ def lane_positions(xy_m: np.ndarray, lanes: Lanes, *, path_curvature_pm: float =
     left, right = (b if b is not None and b.score >= BELIEVED_SCORE else None for b in (lanes.left, lanes.right))
     width_m = lanes.width_m if np.isfinite(lanes.width_m) else DEFAULT_LANE_WIDTH_M
     source = "paint"
+    line_m = np.full((len(x_m), 2), np.nan)
+    for column, boundary in enumerate((left, right)):
+        if boundary is not None:
+            line_m[:, column] = _follow(boundary, x_m)
     if left is not None and right is not None:
-        centre_m = (_follow(left, x_m) + _follow(right, x_m)) / 2
+        centre_m = line_m.mean(axis=1)
     elif left is not None:
-        centre_m = _follow(left, x_m) - width_m / 2
+        centre_m = line_m[:, 0] - width_m / 2
     elif right is not None:
-        centre_m = _follow(right, x_m) + width_m / 2
+        centre_m = line_m[:, 1] + width_m / 2
     else:
         centre_m, source = path_curvature_pm * x_m**2 / 2, "path"
     offset_m = y_m - centre_m
     index = np.rint(np.nan_to_num(offset_m / width_m)).astype(np.int64)
-    return LanePositions(offset_m, index, float(width_m), source)
+    for column, boundary in enumerate((left, right)):
+        if boundary is not None:
+            line_m[x_m > boundary.x_range_m[1] + TRUSTED_BEYOND_M, column] = np.nan
+    return LanePositions(offset_m, index, float(width_m), source, line_m)
 
 
 def _follow(boundary: LaneBoundary, x_m: np.ndarray) -> np.ndarray:
