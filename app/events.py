@@ -166,7 +166,7 @@ class EventDetector:
         return float(slopes[0]), float(slopes[1])
 
     def _cut_ins(self, t_s: float, tracks: Tracks, places: LanePositions) -> Iterator[_Condition]:
-        """A vehicle seen wholly beside a line of the ego lane a moment ago that is partly over that line now, near ahead.
+        """A vehicle seen wholly beside a line of the ego lane a moment ago that is partly over it now, close ahead.
 
         The line itself must be seen, then and now: where it is only guessed from a usual width, a lane that seems to
         widen would put the neighbours of a traffic jam into ours.
