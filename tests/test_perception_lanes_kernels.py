@@ -60,10 +60,43 @@ def test_ridges_are_those_of_plain_numpy(grid):
     change = np.zeros_like(narrow)
     change[2:-2] = np.maximum(np.abs(narrow[3:-1] - narrow[1:-3]), np.abs(narrow[4:] - narrow[:-4]))
     marker = np.minimum(two_sided(change, reach[:, 2]), 0.7)
-    found = kernels.ridges(view, reach)
+    for row, k in enumerate(reach[:, 2]):
+        marker[row, k:-k] -= 0.4 * np.abs(narrow[row, : -2 * k] - narrow[row, 2 * k :])
+    marker = np.maximum(marker, 0)
+    found = kernels.ridges(view, reach, grid.straight)
     for got, expected, atol in zip(found, (summed(paint, 3), summed(marker, 9), tint), (2e-5, 5e-5, 1e-5), strict=True):
         assert np.abs(expected).max() > 0.1
         np.testing.assert_allclose(got[:, 30:-30], expected[:, 30:-30], atol=atol)
+
+
+def rolled(values, shift):
+    """Each slice moved to the right, around the end."""
+    return np.stack([np.roll(row, by, axis=0) for row, by in zip(values, shift, strict=True)])
+
+
+def test_a_bent_road_gives_the_evidence_of_a_straight_one(grid):
+    """The same road with every slice moved aside, and its shift told: the same evidence, moved."""
+    view, shift = noise_view(grid), grid.shift(0.02, 3e-4, 0.0)
+    assert 25 < np.ptp(shift) < 80
+    reach = np.ascontiguousarray(np.broadcast_to(grid.reach[-1], grid.reach.shape))
+    straight = kernels.ridges(view, reach, grid.straight)
+    bent = kernels.ridges(rolled(view, shift), reach, shift)
+    for along, expected in zip(bent, straight, strict=True):
+        np.testing.assert_allclose(rolled(along, -shift)[:, 90:-90], expected[:, 90:-90], atol=1e-5)
+
+
+def test_the_edge_of_a_shadow_is_no_marker(grid):
+    """An edge aslant of the slices changes along the road in a narrow strip, as a marker does."""
+    slices, width = grid.visible.shape
+    column = 150 + np.arange(slices) // 3
+    shadow = np.where(np.arange(width) < column[:, None], 120, 50)
+    shadow = cv2.GaussianBlur(np.repeat(shadow[..., None], 3, axis=2).astype(np.float32), (3, 3), 0.8)
+    dots = np.full((slices, width, 3), 120.0)
+    dots[10::20, 150:152], dots[12::20, 150:152] = 170, 70  # lit and shaded faces
+    markers = [
+        kernels.ridges(view.round().astype(np.uint8), grid.reach, grid.straight)[1][120:200] for view in (shadow, dots)
+    ]
+    assert markers[0].max() < 0.35 * markers[1].max()
 
 
 def test_crossings_are_the_strongest_crests_of_each_slice(grid):
@@ -199,6 +232,12 @@ def test_looks_of_the_last_metres_of_paint():
     told = figures(points_at(x, np.zeros(40)), np.arange(40))
     assert told[fit_kernels.BANDS] == 3 and told[fit_kernels.PAINTED_BANDS] == 1
     assert told[fit_kernels.PAINT_M] == pytest.approx(5, abs=1)
+    x = np.r_[np.linspace(33, 9, 60), x]
+    weight = np.r_[np.full(60, 0.4), np.full(40, 0.9)]
+    clutter_beyond = figures(
+        points_at(x, np.zeros(100)) * [1, 1, 1, 0, 1] + weight[:, None] * [0, 0, 0, 1, 0], np.arange(100)
+    )
+    assert clutter_beyond[fit_kernels.BANDS] == 3 and clutter_beyond[fit_kernels.PAINTED_BANDS] == 1
     nothing = fit_kernels.looks(
         np.zeros(0, np.int64),
         np.zeros(0, np.int64),

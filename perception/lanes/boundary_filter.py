@@ -13,7 +13,9 @@ from perception.lanes.describe import Look
 # What the coefficients may change in a second beyond what the vehicle's motion explains (1 sigma): metres, tangent,
 # 1/m and 1/m^2. Steering unknown to the filter shows in the first two; a transition curve in the others.
 _DRIFT = np.array([0.35, 0.05, 2e-4, 3e-6])
-_UNKNOWN_MOTION = np.array([3.0, 3.0, 2.0, 1.0])  # the drift is so much larger where the vehicle's motion is not known
+# The drift is so much larger where the vehicle's motion is not known. That a vehicle moves aside, and by how much, is
+# in the tangent; the offset itself needs little: single dashes far ahead would take it along.
+_UNKNOWN_MOTION = np.array([1.5, 3.0, 2.0, 1.0])
 _VARIANCE_PER_S, _UNKNOWN_VARIANCE_PER_S = np.diag(_DRIFT**2), np.diag((_UNKNOWN_MOTION * _DRIFT) ** 2)
 Word = TypeVar("Word", bound=str)
 _LOOK_GAIN, _DOUBT_GAIN = 0.35, 0.5  # of a new frame's score where it is better, and where it is worse

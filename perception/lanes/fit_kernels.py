@@ -35,6 +35,7 @@ _KIND_NEAR_M, _KIND_CELLS = 4.0, 30
 _BANDS = np.array([0, 5, 14, _KIND_CELLS])  # cells from 4, 9 and 18 to 34 m: a dash in each band, or its gap
 _MIN_BAND_CELLS, _MIN_BAND_SHARE = 3, 0.15
 _STRONG = 0.3  # weight of crossings that tell kind and colour
+_SURE_SHARE = 0.5  # of a line's strongest crossing: what is weaker may be clutter beyond the end of its paint
 _DOUBLE_NEAR_M, _DOUBLE_FAR_M = 0.12, 0.45  # between the middles of a double line's halves
 _YELLOW = 0.18  # paint's red-to-blue logarithm above its surroundings': yellow paint has 0.3 to 0.9, white about 0
 _MIN_TINTED = 5
@@ -181,25 +182,26 @@ def _cell(x_m):  # type: ignore[no-untyped-def]
     return int(at) if 0 <= at < _KIND_CELLS else -1
 
 
-@compiled("void(f8[::1], b1[::1], b1[::1])")
-def _bands(told, hit, visible):  # type: ignore[no-untyped-def]
-    """Fills in what cells (C,) with paint and in sight say."""
+@compiled("void(f8[::1], f8[::1], b1[::1])")
+def _bands(told, best, visible):  # type: ignore[no-untyped-def]
+    """Fills in what cells (C,) say: the weight of the best crossing in each, and which are in sight."""
+    sure = max(_STRONG, _SURE_SHARE * best.max())
     for b in range(len(_BANDS) - 1):
         cells = painted = 0
         for c in range(_BANDS[b], _BANDS[b + 1]):
             cells += visible[c]
-            painted += visible[c] and hit[c]
+            painted += visible[c] and best[c] > sure
+            told[PAINT_M] += visible[c] and best[c] > _STRONG
         told[CELLS] += cells
-        told[PAINT_M] += painted
         if cells >= _MIN_BAND_CELLS:
             told[BANDS] += 1
             told[PAINTED_BANDS] += painted > _MIN_BAND_SHARE * cells
     told[PAINTED] = told[PAINT_M] / max(told[CELLS], 1.0)
 
 
-@compiled("void(f8[::1], i8[::1], f8[:,::1], f8[::1], b1[::1], f8[::1])")
-def _paint(told, row, points, mine, hit, rests):  # type: ignore[no-untyped-def]
-    """Fills in what the crossings of a boundary say, its evidence as yet a plain sum, and the cells (C,) they hit.
+@compiled("void(f8[::1], i8[::1], f8[:,::1], f8[::1], f8[::1], f8[::1])")
+def _paint(told, row, points, mine, best, rests):  # type: ignore[no-untyped-def]
+    """Fills in what the crossings of a boundary say, its evidence as yet a plain sum, and the best in each cell (C,).
 
     ``mine`` (N,) is 1 for its crossings, ``rests`` (N,) their distance to it.
     """
@@ -220,8 +222,8 @@ def _paint(told, row, points, mine, hit, rests):  # type: ignore[no-untyped-def]
                     nearest = n
                 if weight > _STRONG:
                     tinted, yellow = tinted + 1, yellow + (points[n, 4] > _YELLOW)
-                    if _cell(x) >= 0:
-                        hit[_cell(x)] = True
+                if _cell(x) >= 0:
+                    best[_cell(x)] = max(best[_cell(x)], weight)
             n += 1
         told[FIRST_M], told[LAST_M] = min(told[FIRST_M], x), max(told[LAST_M], x)
         measure = min(evidence, 1.0) * math.sqrt(min(x, _COUNT_TO_M))
@@ -258,14 +260,14 @@ def looks(row, member, points, coeff, seen, x_m):  # type: ignore[no-untyped-def
     """
     out, rests, mine = np.zeros((len(coeff), _LOOKS)), np.empty(len(row)), np.empty(len(row))
     for k in range(len(out)):
-        hit, visible = np.zeros(_KIND_CELLS, np.bool_), np.zeros(_KIND_CELLS, np.bool_)
+        best, visible = np.zeros(_KIND_CELLS), np.zeros(_KIND_CELLS, np.bool_)
         told, c, whole, part = out[k], coeff[k], 0.0, 0.0
         for n in range(len(row)):
             x = points[n, 0]
             rests[n] = points[n, 1] - (c[0] + x * (c[1] + x * (c[2] + x * c[3])))
             mine[n] = member[n] == k
         told[FIRST_M], told[LAST_M] = math.inf, -math.inf
-        _paint(told, row, points, mine, hit, rests)
+        _paint(told, row, points, mine, best, rests)
         told[ALONE] = _alone(points, rests)
         for r in range(len(x_m)):
             measure = math.sqrt(min(x_m[r], _COUNT_TO_M))
@@ -275,5 +277,5 @@ def looks(row, member, points, coeff, seen, x_m):  # type: ignore[no-untyped-def
                 if _cell(x_m[r]) >= 0:
                     visible[_cell(x_m[r])] = True
         told[EVIDENCE] /= max(part, 0.25 * whole)
-        _bands(told, hit, visible)
+        _bands(told, best, visible)
     return out

@@ -68,13 +68,18 @@ class FrameView:
         grid: SliceGrid,
         boxes_px: np.ndarray,
         learned: LearnedEvidence | None = None,
+        shape: Shape | None = None,
     ) -> FrameView:
-        """Evidence and crossings of a picture (H, W, 3); crossings on the road plane of ``camera``."""
+        """Evidence and crossings of a picture (H, W, 3); crossings on the road plane of ``camera``.
+
+        Evidence is gathered along a road of ``shape``, or straight ahead.
+        """
         view, free = grid.warp(bgr), grid.uncovered(boxes_px)
-        evidence = marking_evidence(view, grid)
+        shift = None if shape is None else grid.shift(shape.heading, shape.bend, shape.twist)
+        evidence = marking_evidence(view, grid, shift)
         if learned is not None:
             evidence = learned.fused(evidence, view)
-        return cls(grid, free, evidence, _to_camera(find_crossings(evidence, grid, free), grid, camera))
+        return cls(grid, free, evidence, _to_camera(find_crossings(evidence, grid, free, shift), grid, camera))
 
     def paths(self, shape: Shape, base_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Columns (S, B) of curves of the family at the bases (B,), and where they are in sight and uncovered."""

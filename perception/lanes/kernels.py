@@ -4,7 +4,8 @@ One pass over memory in place of chains of small array calls, each of which cost
 are given, so everything is compiled, or read from the cache on disk, when the module is imported; nobody imports it
 at its own import. Nothing is checked here: arrays are C-contiguous and of the types that the signatures name.
 
-S slices, L columns, N crossings, K boundaries, H hypotheses. ``free`` is (visible (S L,), cell (S L,), free cells):
+S slices, L columns, N crossings, K boundaries, H hypotheses. ``shift`` (S,) are columns to the right of straight ahead
+that the road runs (``perception.lanes.slices.SliceGrid.shift``). ``free`` is (visible (S L,), cell (S L,), free cells):
 ``perception.lanes.slices.FreeRoad``. ``shape`` is heading, bend, twist, spread and sag of
 ``perception.lanes.family.Shape``.
 """
@@ -22,6 +23,9 @@ _LOG_OFFSET = 8.0  # grey levels: below that a camera's noise is larger than the
 _LOG = np.log(0.5 * np.arange(511) + _LOG_OFFSET).astype(np.float32)  # of sums of two channels
 _YELLOW_GAIN = np.float32(0.7)  # the red-to-blue contrast is noisier than the brightness
 _MOST_PAINT, _MOST_MARKER = np.float32(2.0), np.float32(0.7)  # natural logarithm: glare is not more certain
+# Of the difference between the road on both sides of a marker: it is the same road, while the edge of a shadow or of a
+# slab that runs aslant of the slices changes along the road, too, and only in a narrow strip.
+_EDGE_SHARE = np.float32(0.4)
 PAINT_RUN, MARKER_RUN = 3, 9  # slices that are added up along the road
 _THIRD = np.float32(1 / 3)
 _NOTHING = np.float32(0.0)
@@ -55,13 +59,41 @@ def _two_sided(values, reach, out):  # type: ignore[no-untyped-def]
             to[j] = max(middle[j] - max(left[j], right[j]), _NOTHING)
 
 
-@compiled("void(u1[:,:,::1], f4[:,::1], f4[:,::1])")
-def _logarithms(view, narrow, hue):  # type: ignore[no-untyped-def]
-    """Logarithm of the brightness, and of red against blue: (S, L) each, means of three neighbouring columns."""
+@compiled("void(f4[::1], i8, f4[::1])")
+def _without_edges(light, reach, marker):  # type: ignore[no-untyped-def]
+    """Caps the contrast of markers (L,), and takes from it what the road on their two sides, light (L,), differs by."""
+    width = len(light)
+    if width > 2 * reach:
+        left, right, to = light, light[2 * reach :], marker[reach:]
+        for j in range(width - 2 * reach):
+            to[j] = max(min(to[j], _MOST_MARKER) - _EDGE_SHARE * abs(left[j] - right[j]), _NOTHING)
+
+
+@compiled("void(f4[::1], i8, f4[::1])")
+def _moved(values, by, out):  # type: ignore[no-untyped-def]
+    """Row (L,) moved ``by`` columns to the right; its ends are drawn on."""
+    width = len(values)
+    first, stop = min(max(by, 0), width), max(min(width + by, width), 0)
+    inner, to = values[first - by :], out[first:]
+    for j in range(stop - first):
+        to[j] = inner[j]
+    for j in range(first):
+        out[j] = values[0]
+    for j in range(stop, width):
+        out[j] = values[-1]
+
+
+@compiled("void(u1[:,:,::1], i8[::1], f4[:,::1], f4[:,::1])")
+def _logarithms(view, shift, narrow, hue):  # type: ignore[no-untyped-def]
+    """Logarithm of the brightness, and of red against blue: (S, L) each, means of three neighbouring columns.
+
+    Every slice is moved so that the road runs straight down.
+    """
     slices, width = narrow.shape
     light, red = np.empty(width, np.float32), np.empty(width, np.float32)
+    to_light, to_hue = np.empty(width, np.float32), np.empty(width, np.float32)
     for r in range(slices):
-        source, to_light, to_hue = view[r], narrow[r], hue[r]
+        source = view[r]
         for j in range(width):
             light[j] = _LOG[np.int64(source[j, 1]) + np.int64(source[j, 2])]
             red[j] = light[j] - _LOG[2 * np.int64(source[j, 0])]
@@ -69,45 +101,51 @@ def _logarithms(view, narrow, hue):  # type: ignore[no-untyped-def]
             to_light[j + 1] = (light[j] + light[j + 1] + light[j + 2]) * _THIRD
             to_hue[j + 1] = (red[j] + red[j + 1] + red[j + 2]) * _THIRD
         to_light[0], to_light[-1], to_hue[0], to_hue[-1] = light[0], light[-1], red[0], red[-1]
+        _moved(to_light, -shift[r], narrow[r])
+        _moved(to_hue, -shift[r], hue[r])
 
 
-@compiled("void(f4[:,::1], i8, f4[:,::1])")
-def _run(values, count, out):  # type: ignore[no-untyped-def]
-    """(S, L) sums of an odd ``count`` of neighbouring slices; fewer at the ends."""
+@compiled("void(f4[:,::1], i8, i8[::1], f4[:,::1])")
+def _run(values, count, shift, out):  # type: ignore[no-untyped-def]
+    """(S, L) sums of an odd ``count`` of neighbouring slices, fewer at the ends, moved back to where they were."""
     slices, width = values.shape
+    total = np.empty(width, np.float32)
     for r in range(slices):
-        to, first = out[r], max(0, r - count // 2)
+        first = max(0, r - count // 2)
         for j in range(width):
-            to[j] = values[first, j]
+            total[j] = values[first, j]
         for k in range(first + 1, min(slices, r + count // 2 + 1)):
             row = values[k]
             for j in range(width):
-                to[j] += row[j]
+                total[j] += row[j]
+        _moved(total, shift[r], out[r])
 
 
-@compiled("Tuple((f4[:,::1], f4[:,::1], f4[:,::1]))(u1[:,:,::1], i8[:,::1])")
-def ridges(view, reach):  # type: ignore[no-untyped-def]
+@compiled("Tuple((f4[:,::1], f4[:,::1], f4[:,::1]))(u1[:,:,::1], i8[:,::1], i8[::1])")
+def ridges(view, reach, shift):  # type: ignore[no-untyped-def]
     """Contrast of paint and of raised markers, added up along the road, and tint: (S, L) of a view (S, L, 3).
 
     ``reach`` (S, 3) are the columns to the road beside narrow paint, wide paint and raised markers.
     """
     slices, width = view.shape[:2]
     narrow, hue = np.empty((slices, width), np.float32), np.empty((slices, width), np.float32)
-    _logarithms(view, narrow, hue)
-    tint, paint = np.empty((slices, width), np.float32), np.empty((slices, width), np.float32)
+    _logarithms(view, shift, narrow, hue)
+    tint, tint_to = np.empty((slices, width), np.float32), np.empty(width, np.float32)
+    paint = np.empty((slices, width), np.float32)
     marker, change = np.zeros((slices, width), np.float32), np.empty(width, np.float32)
     wide, ridge = np.empty(width, np.float32), np.empty(width, np.float32)
     ridge_wide, ridge_tint = np.empty(width, np.float32), np.empty(width, np.float32)
     for r in range(slices):
         here, above, below = narrow[r], narrow[max(r - 1, 0)], narrow[min(r + 1, slices - 1)]
         hue_here, hue_above, hue_below = hue[r], hue[max(r - 1, 0)], hue[min(r + 1, slices - 1)]
-        tint_to, paint_to = tint[r], paint[r]
+        paint_to = paint[r]
         for j in range(width):
             wide[j] = (above[j] + here[j] + below[j]) * _THIRD
             tint_to[j] = (hue_above[j] + hue_here[j] + hue_below[j]) * _THIRD
         _two_sided(here, reach[r, 0], ridge)
         _two_sided(wide, reach[r, 1], ridge_wide)
         _two_sided(tint_to, reach[r, 0], ridge_tint)
+        _moved(tint_to, shift[r], tint[r])
         for j in range(width):
             paint_to[j] = min(max(ridge[j], ridge_wide[j]) + _YELLOW_GAIN * ridge_tint[j], _MOST_PAINT)
         if 2 <= r < slices - 2:
@@ -116,18 +154,17 @@ def ridges(view, reach):  # type: ignore[no-untyped-def]
                 change[j] = max(abs(below[j] - above[j]), abs(further_below[j] - further_above[j]))
             marker_to = marker[r]
             _two_sided(change, reach[r, 2], marker_to)
-            for j in range(width):
-                marker_to[j] = min(marker_to[j], _MOST_MARKER)
-    _run(paint, PAINT_RUN, narrow)
-    _run(marker, MARKER_RUN, hue)
+            _without_edges(here, reach[r, 2], marker_to)
+    _run(paint, PAINT_RUN, shift, narrow)
+    _run(marker, MARKER_RUN, shift, hue)
     return narrow, hue, tint
 
 
 # -- crossings --------------------------------------------------------------------------------------------------------
 
 
-@compiled("b1(f4[:,::1], i8, i8, f8[:,::1])")
-def _is_upright(strength, row, column, slices):  # type: ignore[no-untyped-def]
+@compiled("b1(f4[:,::1], i8, i8, f8[:,::1], i8[::1])")
+def _is_upright(strength, row, column, slices, shift):  # type: ignore[no-untyped-def]
     """Whether a crest goes on towards the camera's foot rather than along the road.
 
     The edges of what stands on the road (vehicles, posts, trees) are drawn out radially in any view of the road plane.
@@ -137,12 +174,14 @@ def _is_upright(strength, row, column, slices):  # type: ignore[no-untyped-def]
     along = radial = math.inf
     for step in (-_LOOK_SLICES, _LOOK_SLICES):
         other = min(max(row + step, 0), count - 1)
-        shift = math.floor(y * (slices[row, 0] - slices[other, 0]) + 0.5)
-        if abs(shift) < 2:
+        outwards = math.floor(y * (slices[row, 0] - slices[other, 0]) + 0.5)
+        onwards = shift[other] - shift[row]
+        if abs(outwards - onwards) < 2:
             return False
         there = strength[other]
-        radial = min(radial, there[min(max(column + shift, 0), width - 1)])
-        along = min(along, max(there[column - 1], there[column], there[column + 1]))
+        radial = min(radial, there[min(max(column + outwards, 0), width - 1)])
+        at = min(max(column + onwards, 1), width - 2)
+        along = min(along, max(there[at - 1], there[at], there[at + 1]))
     return radial > _MIN_STRENGTH and radial > along
 
 
@@ -177,9 +216,9 @@ def _crests(values, start, free, best):  # type: ignore[no-untyped-def]
 
 @compiled(
     "Tuple((i8[::1], f8[:,::1], f8[:,:]))"
-    "(f4[:,::1], f4[:,::1], f4[:,::1], Tuple((b1[::1], i4[::1], b1[::1])), f8[:,::1])"
+    "(f4[:,::1], f4[:,::1], f4[:,::1], Tuple((b1[::1], i4[::1], b1[::1])), f8[:,::1], i8[::1])"
 )
-def crossings(strength, paint, tint, free, slices):  # type: ignore[no-untyped-def]
+def crossings(strength, paint, tint, free, slices, shift):  # type: ignore[no-untyped-def]
     """Slice (N,), position x and y (N, 2), and column, sigma, weight and tint (4, N) of the crests.
 
     ``slices`` (S, 3): distance, and the lateral standard deviation of paint and of raised markers at it.
@@ -196,7 +235,7 @@ def crossings(strength, paint, tint, free, slices):  # type: ignore[no-untyped-d
             bend = min(before - 2 * value + after, -1e-6)
             column = j + min(max(0.5 * (before - after) / bend, -0.5), 0.5)
             weight = min(value, _SATURATION) / _SATURATION
-            if _is_upright(strength, r, j, slices):
+            if _is_upright(strength, r, j, slices, shift):
                 weight *= _UPRIGHT_WEIGHT
             row[n], xy[n, 0], xy[n, 1] = r, slices[r, 0], HALF_WIDTH_M - STEP_M * column
             told[0, n], told[2, n], told[3, n] = column, weight, tint[r, j]

@@ -107,7 +107,7 @@ class LaneTracker:
         base = np.array([b.coeff[0] for b in self._boundaries])
         score = np.array([b.score for b in self._boundaries])
         belief = Belief(self._shape, self._width_m, base, score)
-        view = FrameView.of(bgr, camera, self._grid, boxes_px, self.config.learned)
+        view = FrameView.of(bgr, camera, self._grid, boxes_px, self.config.learned, self._shape)
         return fit_frame(view, belief, self.config.neighbours)
 
     # -- over time ----------------------------------------------------------------------------------------------

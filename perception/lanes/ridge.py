@@ -66,11 +66,16 @@ class Evidence:
     tint: np.ndarray
 
 
-def marking_evidence(view: np.ndarray, grid: SliceGrid) -> Evidence:
-    """Evidence of a view (S, L, 3) uint8 of the grid."""
+def marking_evidence(view: np.ndarray, grid: SliceGrid, shift: np.ndarray | None = None) -> Evidence:
+    """Evidence of a view (S, L, 3) uint8 of the grid.
+
+    Args:
+        shift: (S,) columns to the right of straight ahead that the road is believed to run (``SliceGrid.shift``): it
+            is along the road that evidence adds up. None: straight ahead.
+    """
     from perception.lanes.kernels import MARKER_RUN, PAINT_RUN, ridges
 
-    paint, marker, tint = ridges(view, grid.reach)
+    paint, marker, tint = ridges(view, grid.reach, grid.straight if shift is None else shift)
     marker[: grid.count_beyond(_MARKER_FAR_M)] = 0
     painted = _in_unrest(paint, PAINT_RUN * _MIN_PAINT)
     return Evidence(np.maximum(painted, _in_unrest(marker, MARKER_RUN * _MIN_MARKER)), painted, tint)
@@ -83,14 +88,16 @@ def _in_unrest(values: np.ndarray, floor: float) -> np.ndarray:
     return np.divide(values, np.repeat(unrest, _THIN, axis=0)[: len(values)], out=values)
 
 
-def find_crossings(evidence: Evidence, grid: SliceGrid, free: FreeRoad) -> Crossings:
+def find_crossings(evidence: Evidence, grid: SliceGrid, free: FreeRoad, shift: np.ndarray | None = None) -> Crossings:
     """The ridges' crests along each slice, the strongest few of each.
 
     Args:
         free: where nothing covers the road.
+        shift: as for ``marking_evidence``.
     """
     from perception.lanes.kernels import crossings
 
-    row, xy_m, told = crossings(evidence.strength, evidence.paint, evidence.tint, free.arrays, grid.slices)
+    shift = grid.straight if shift is None else shift
+    row, xy_m, told = crossings(evidence.strength, evidence.paint, evidence.tint, free.arrays, grid.slices, shift)
     column, sigma_m, weight, yellow = told
     return Crossings(row, column, xy_m, sigma_m, weight, yellow)

@@ -139,6 +139,16 @@ class SliceGrid:
         far = (_SIGMA_PX * self.pixel_m) ** 2 + (_HILL_M * (self.x_m / 50) ** 2) ** 2
         return np.stack([self.x_m, np.sqrt(_PAINT_SIGMA_M**2 + far), np.sqrt(_MARKER_SIGMA_M**2 + far)], axis=-1)
 
+    @cached_property
+    def straight(self) -> np.ndarray:
+        """(S,) zeros: the columns aside that a road straight ahead runs."""
+        return np.zeros(len(self.x_m), np.int64)
+
+    def shift(self, heading: float, bend: float, twist: float) -> np.ndarray:
+        """(S,) columns to the right of straight ahead that a road runs, its shape as ``family.Shape`` has it."""
+        x = self.x_m
+        return np.rint(x * (heading + x * (bend + x * twist)) / -STEP_M).astype(np.int64)
+
     def count_beyond(self, x_m: float) -> int:
         """How many slices are farther away."""
         return int(np.searchsorted(-self.x_m, -x_m))
