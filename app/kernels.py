@@ -18,6 +18,7 @@ MODULES = (
     "tracking.box_kernels",
     "tracking.kernels",
     "tracking.motion_kernels",
+    "tracking.point_kernels",
     "tracking.score_kernels",
 )
 

@@ -73,6 +73,12 @@ class Camera:
         return np.array([[self.fx_px, 0.0, self.cx_px], [0.0, self.fy_px, self.cy_px], [0.0, 0.0, 1.0]])
 
     @cached_property
+    def matrix_inverse(self) -> np.ndarray:
+        """(3, 3) normalised camera coordinates from pixels, the lens left out."""
+        fx, fy = self.fx_px, self.fy_px
+        return np.array([[1 / fx, 0.0, -self.cx_px / fx], [0.0, 1 / fy, -self.cy_px / fy], [0.0, 0.0, 1.0]])
+
+    @cached_property
     def vehicle_from_camera_rotation(self) -> np.ndarray:
         """(3, 3) rotation that takes camera directions to vehicle directions."""
         cp, sp = math.cos(self.pitch_rad), math.sin(self.pitch_rad)

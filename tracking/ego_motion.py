@@ -18,6 +18,7 @@ import numpy as np
 from geometry.camera import Camera
 from geometry.flow import CameraMotion, descent, motion_of_rays, upper_median
 from perception.types import Detections
+from tracking.points import PointFollower, Pyramid
 from tracking.types import EgoMotion
 
 NAN = math.nan
@@ -30,7 +31,6 @@ _ROAD_PX, _SCENE_PX = (8.0, 16.0), (12.0, 10.0)
 # Corners are sought in a picture of one or two times this width: what is followed is whatever is seen there.
 _SEEK_WIDTH_PX = 225
 _SKY = 0.3  # of the picture's height: what is farther above the horizon is left out
-_WINDOW_PX, _LEVELS = 9, 2  # of the flow: larger windows and a third halving cost more and were no better
 _POSE_STEP = math.radians(0.1)  # and 2 mm of height
 _LEAST_ROAD_PX = 16  # height of the road in the picture
 _NO_POINTS = np.empty((0, 2), np.float32)
@@ -128,7 +128,7 @@ class EgoMotionEstimator:
         self.config = config = config or EgoMotionConfig()
         self.camera_motion: CameraMotion | None = None
         self._supplied = supplied
-        self._grey: np.ndarray | None = None
+        self._seen: Pyramid | None = None
         self._size, self._top_px = (0, 0), 0
         self._on_road = self._elsewhere = _NO_POINTS
         self._turn_of_road = False
@@ -136,12 +136,8 @@ class EgoMotionEstimator:
         self._standing = False
         self._speed = _Scalar(config.acceleration_mps2, config.gate, config.share_s)
         self._yaw_rate = _Scalar(config.yaw_rate_change, config.gate, config.share_s)
-        self._flow = cv2.SparsePyrLKOpticalFlow.create(
-            winSize=(_WINDOW_PX, _WINDOW_PX),
-            maxLevel=_LEVELS,
-            crit=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 10, 0.03),
-        )
-        self._flow.setFlags(cv2.OPTFLOW_USE_INITIAL_FLOW)
+        self._follower = PointFollower()
+        self._part: tuple[Camera, Camera] | None = None
         # Points along both sides and the middle: the nearest may lie where the lens model shows nothing.
         x_m, y_m = np.meshgrid(np.linspace(*config.road_ahead_m, 12), config.road_aside_m * np.array([-1.0, 0.0, 1.0]))
         self._road_m = np.stack([x_m.ravel(), y_m.ravel()], axis=-1)
@@ -160,30 +156,38 @@ class EgoMotionEstimator:
         if bgr.shape[:2] != self._size:
             self._size, self._top_px = bgr.shape[:2], _first_row(camera)
         top_px = self._top_px
-        seen = camera.cropped(0, top_px, camera.width_px, camera.height_px - top_px)
-        grey = _reduced(bgr[top_px:], factor)
-        boxes = _boxes(detections.xyxy_px - [0, top_px, 0, top_px], 1.0 / factor, grey.shape)
-        small = seen if factor == 1 else seen.resized(grey.shape[1], grey.shape[0])
+        seen = Pyramid.of(_reduced(bgr[top_px:], factor))
+        shape = seen.levels[0].shape
+        boxes = _boxes(detections.xyxy_px, top_px, factor, shape)
+        small = self._camera_of_part(camera, shape, factor)
         dt_s = t_s - self._t_s
-        together = self._grey is not None and self._grey.shape == grey.shape and 0.0 < dt_s <= self.config.longest_s
+        last = self._seen
+        together = last is not None and last.levels[0].shape == shape and 0.0 < dt_s <= self.config.longest_s
         self._standing = False
-        self.camera_motion = self._measure(grey, small, boxes, dt_s) if together else None
+        self.camera_motion = self._measure(last, seen, small, boxes, dt_s) if last is not None and together else None
         if not together:
             self._speed.reset()
             self._yaw_rate.reset()
         self._filter(small, dt_s, together)
-        self._renew(grey, small, boxes)
-        self._grey, self._t_s = grey, t_s
-        return self._answer(camera, dt_s, t_s)
+        self._renew(seen, small, boxes)
+        self._seen, self._t_s = seen, t_s
+        return self._answer(camera, t_s)
+
+    def _camera_of_part(self, camera: Camera, shape: tuple[int, ...], factor: int) -> Camera:
+        """The camera of the part of the picture that is looked at, reduced by a whole factor to (h, w)."""
+        if self._part is None or self._part[0] != camera or self._part[1].width_px != shape[1]:
+            part = camera.cropped(0, self._top_px, camera.width_px, camera.height_px - self._top_px)
+            self._part = (camera, part if factor == 1 else part.resized(shape[1], shape[0]))
+        return self._part[1]
 
     # -- points -----------------------------------------------------------------------------------------------
 
-    def _renew(self, grey: np.ndarray, camera: Camera, boxes: np.ndarray) -> None:
+    def _renew(self, seen: Pyramid, camera: Camera, boxes: np.ndarray) -> None:
         """Corners to follow: on the road, which has little contrast, and elsewhere; one kind is sought a frame.
 
         Those of the other kind go on from where they were found, unless too few are left of them.
         """
-        small, shrink = grey, 1
+        small, shrink = seen.levels[0], 1
         while small.shape[1] >= 2 * _SEEK_WIDTH_PX:
             height, width = small.shape[0] // 2, small.shape[1] // 2
             even = small[: 2 * height, : 2 * width]  # sizes that are no multiple take twenty times as long
@@ -228,24 +232,26 @@ class EgoMotionEstimator:
         cv2.fillConvexPoly(road, cv2.convexHull(np.rint(px - [0, top]).astype(np.int32)), 255)
         return road, top
 
-    def _measure(self, grey: np.ndarray, camera: Camera, boxes: np.ndarray, dt_s: float) -> CameraMotion | None:
+    def _measure(
+        self, last: Pyramid, seen: Pyramid, camera: Camera, boxes: np.ndarray, dt_s: float
+    ) -> CameraMotion | None:
         before = np.concatenate((self._on_road, self._elsewhere))
         roads = len(self._on_road)
         self._on_road = self._elsewhere = _NO_POINTS
-        if len(before) < 20 or self._grey is None:
+        if len(before) < 20:
             return None
         rays, _ = camera.normalised(before.astype(np.float64))
-        now, status, _ = self._flow.calc(self._grey, grey, before, self._expected(before, rays, camera, dt_s))
-        good = status[:, 0] > 0
+        now, good = self._follower.follow(last, seen, before, self._expected(before, rays, camera, dt_s))
         shift = np.abs(now - before)[good].max(axis=1)
         self._standing = len(shift) >= 20 and upper_median(shift) < _STANDING_PX
-        good &= ~((now[:, None] >= boxes[:, :2]) & (now[:, None] < boxes[:, 2:])).all(axis=2).any(axis=1)
+        inside = ((now[:, None] >= boxes[:, :2]) & (now[:, None] < boxes[:, 2:])).all(axis=2)
+        good &= ~inside.any(axis=1)
         self._on_road, self._elsewhere = now[:roads][good[:roads]], now[roads:][good[roads:]]
         return motion_of_rays(camera, rays[good], camera.normalised(now[good].astype(np.float64))[0])
 
     def _expected(self, px: np.ndarray, rays: np.ndarray, camera: Camera, dt_s: float) -> np.ndarray:
         """Where points (N, 2) should be now if the vehicle went on as before and what is below the horizon is road."""
-        speed, yaw_rate = np.nan_to_num(self._speed.value), np.nan_to_num(self._yaw_rate.value)
+        speed, yaw_rate = (0.0 if math.isnan(known.value) else known.value for known in (self._speed, self._yaw_rate))
         if speed * dt_s < 0.05 and abs(yaw_rate) * dt_s < 1e-3:
             return px.copy()
         near = np.flatnonzero(descent(camera, rays) > camera.height_m / (2 * self.config.road_ahead_m[1]))
@@ -276,7 +282,7 @@ class EgoMotionEstimator:
         self._speed.step(dt_s, motion.travel_per_height * metres, motion.travel_per_height_sigma * metres)
         self._yaw_rate.step(dt_s, float(motion.turn_rad[2]) / dt_s, float(motion.turn_sigma_rad[2]) / dt_s)
 
-    def _answer(self, camera: Camera, dt_s: float, t_s: float) -> EgoMotion:
+    def _answer(self, camera: Camera, t_s: float) -> EgoMotion:
         yaw_rate, yaw_sigma = self._yaw_rate.value, math.sqrt(self._yaw_rate.var)
         homography = None
         if self.camera_motion is not None:
@@ -307,12 +313,13 @@ def _reduced(bgr: np.ndarray, factor: int) -> np.ndarray:
     return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
 
-def _boxes(xyxy_px: np.ndarray, scale: float, shape: tuple[int, ...]) -> np.ndarray:
-    """Boxes (N, 4) in whole pixels of the reduced picture, a little wider than detected."""
-    low, high = xyxy_px[:, :2] * scale, xyxy_px[:, 2:] * scale
-    margin = 0.05 * (high - low) + 2.0
-    wide = np.concatenate((low - margin, high + margin), axis=1)
-    return np.nan_to_num(wide).clip(0, [shape[1], shape[0]] * 2).astype(np.int64)
+def _boxes(xyxy_px: np.ndarray, top_px: int, factor: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Boxes (N, 4) in whole pixels of the part of the picture below a row, reduced; a little wider than detected."""
+    low, high = xyxy_px[:, :2], xyxy_px[:, 2:]
+    margin = 0.05 * (high - low) + 2.0 * factor
+    wide = (np.concatenate((low - margin, high + margin), axis=1) - (0, top_px, 0, top_px)) / factor
+    wide[np.isnan(wide)] = 0.0
+    return wide.clip(0, (shape[1], shape[0]) * 2).astype(np.int64)
 
 
 def _corners(small: np.ndarray, mask: np.ndarray, count: int, sizes_px: tuple[float, float], shrink: int) -> np.ndarray:
@@ -326,4 +333,4 @@ def _turn_homography(camera: Camera, turn_rad: np.ndarray) -> np.ndarray:
     """(3, 3) from pixels of the last frame to this one, of what is so far away that only the turn moves it."""
     rotation = camera.vehicle_from_camera_rotation
     camera_turn = cv2.Rodrigues(-rotation.T @ np.asarray(turn_rad, np.float64))[0]
-    return camera.matrix @ camera_turn @ np.linalg.inv(camera.matrix)
+    return camera.matrix @ camera_turn @ camera.matrix_inverse
