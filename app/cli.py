@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from app import __version__
+from app.signals import EXIT_INTERRUPTED
 from geometry.errors import InputError
 
 EXIT_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 # "group command" -> module:function. The modules are light: what is heavy is imported inside the functions.
 COMMANDS: dict[str, str] = {

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+EXIT_INTERRUPTED = 130
+"""Exit code of a command that a signal ended in good order: 128 and SIGINT's number, as shells have it."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -54,6 +54,26 @@ def test_train_resume_export_detect(data, tmp_path):
     assert len(detector.detect(np.zeros((90, 160, 3), np.uint8))) > 0
 
 
+def test_a_termination_leaves_a_checkpoint_and_says_how_to_go_on(data, tmp_path, monkeypatch):
+    import os
+    import signal
+
+    from perception.training.train import Trainer
+
+    learn = Trainer.step
+
+    def ended_from_outside(self, batch):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return learn(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", ended_from_outside)
+    out = tmp_path / "run"
+    said = run("train", "--data", data, "--out", out, "--batch", 1, "--device", "cpu", "--steps", 9,
+               "--cache", tmp_path / "cache", "--threads", 1)  # fmt: skip
+    assert said.exit_code == 130
+    assert "--resume" in said.output and (out / "last.pt").is_file()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

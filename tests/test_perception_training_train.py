@@ -117,6 +117,19 @@ def test_training_is_deterministic_and_resuming_changes_nothing(tmp_path):
     assert all(torch.equal(averages[0][key], averages[1][key]) for key in averages[0])
 
 
+def test_a_training_that_is_stopped_goes_on_as_if_it_had_not_been(tmp_path):
+    frames = few_frames()
+    whole = Trainer(TINY, config(), CPU)
+    train(whole, frames, tmp_path / "whole")
+    first = Trainer(TINY, config(), CPU)
+    train(first, frames, tmp_path / "first", should_stop=lambda: first.state.step == 2)
+    assert first.state.step == 2
+    second = Trainer(TINY, config(), CPU)
+    second.resume(tmp_path / "first" / "last.pt")
+    train(second, frames, tmp_path / "second")
+    assert torch.equal(weights(whole), weights(second))
+
+
 def iter_batches(trainer: Trainer, frames: FrameSet):
     from perception.training.train import make_batches
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.signals import EXIT_INTERRUPTED
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from app.batch_split import Engine
 
 _SOME_FAILED = 1
-_INTERRUPTED = 130
 
 
 def batch(
@@ -144,7 +145,7 @@ def _run(console: Console, plan: BatchPlan, engine: Engine, shard: str | None) -
         console.print(f"[red]failed[/] {escape(line)}")
     if "failed" in states:
         console.print("try the failed ones again with --only-failed")
-    return _INTERRUPTED if "stopped" in states else _SOME_FAILED if "failed" in states else 0
+    return EXIT_INTERRUPTED if "stopped" in states else _SOME_FAILED if "failed" in states else 0
 
 
 def _engine(name: str, address: str | None, gpus: float) -> Engine:

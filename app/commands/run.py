@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from app.summary import RunSummary
 
-_INTERRUPTED = 130
-
 
 def run(
     clip: Annotated[str, typer.Argument(help="Video file, folder of pictures, webcam number or rtsp:// address.")],
@@ -62,7 +60,7 @@ def run(
     from app.camera_choice import camera_for
     from app.config import Settings
     from app.runner import Job, run_clip
-    from app.signals import stop_on_signals
+    from app.signals import EXIT_INTERRUPTED, stop_on_signals
 
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     base = Settings.from_toml(settings_file) if settings_file else Settings()
@@ -104,7 +102,7 @@ def run(
         )
     show_summary(console, summary)
     if summary.state == "stopped":
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def default_out(clip: str) -> Path:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.signals import EXIT_INTERRUPTED, stop_on_signals
 from geometry.errors import InputError
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ def train(
     console.print(_headline(trainer, len(frames), resume or init))
     began = time.monotonic()
     check = Check(test, minutes=check_minutes or math.inf)
-    run(trainer, frames, out, lambda entry: console.print(_line(entry)), check)
+    with stop_on_signals(console.print) as should_stop:
+        run(trainer, frames, out, lambda entry: console.print(_line(entry)), check, should_stop=should_stop)
+        if should_stop():
+            console.print(f"stopped; go on with --resume {out / 'last.pt'}")
+            raise typer.Exit(EXIT_INTERRUPTED)
     console.print(f"done after {(time.monotonic() - began) / 60:.1f} min: {out / 'last.pt'}, plots beside it")
 
 

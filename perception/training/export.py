@@ -117,19 +117,16 @@ def _settle_reshapes(proto: Any) -> None:
     import onnx
 
     maker = {output: node for node in proto.graph.node for output in node.output}
+    inferred = onnx.shape_inference.infer_shapes(proto).graph.value_info
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in inferred}
     for node in proto.graph.node:
         if node.op_type == "Reshape" and maker[node.input[0]].op_type == "Transpose":
-            rows = np.array([0, -1, _channels(proto, maker[node.input[0]].input[0], maker)], np.int64)  # 0 copies
+            channels = shapes[maker[node.input[0]].input[0]][1].dim_value
+            rows = np.array([0, -1, channels], np.int64)  # 0 copies
             name = f"{node.name}_rows"
             proto.graph.initializer.append(onnx.numpy_helper.from_array(rows, name))
             node.input[1] = name
     _prune(proto.graph)
-
-
-def _channels(proto: Any, tensor: str, maker: dict[str, Any]) -> int:
-    """Output channels of the convolution that makes a tensor."""
-    weights = next(item for item in proto.graph.initializer if item.name == maker[tensor].input[1])
-    return int(weights.dims[0])
 
 
 def _prune(graph: Any) -> None:

@@ -260,9 +260,17 @@ def make_batches(trainer: Trainer, frames: Frames) -> Iterator[Batch]:
 
 
 def train(
-    trainer: Trainer, frames: Frames, folder: Path, report: Report | None = None, check: Check | None = None
+    trainer: Trainer,
+    frames: Frames,
+    folder: Path,
+    report: Report | None = None,
+    check: Check | None = None,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Run to the end of the budget; ``last.pt``, ``history.json`` and plots in ``folder`` stay current.
+    """Run to the end of the budget, or until ``should_stop``; files in ``folder`` stay current.
+
+    They are ``last.pt``, ``history.json`` and plots.
 
     Raises:
         InputError: the loss is no number any more.
@@ -271,13 +279,13 @@ def train(
     log = _Log(trainer, folder, report, check)
     batches = make_batches(trainer, frames)
     try:
-        while trainer.progress() < 1.0:
+        while trainer.progress() < 1.0 and not should_stop():
             parts = trainer.step(next(batches))
             log.add(parts)
     finally:
         batches.close()  # type: ignore[attr-defined]
         log.write()
-    if check is not None:
+    if check is not None and not should_stop():
         log.measure(check)
         log.write()
 
