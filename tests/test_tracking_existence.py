@@ -92,6 +92,17 @@ def test_detection_rate_is_learned_from_bridged_gaps() -> None:
     assert presence.seen_share == pytest.approx(0.7, abs=0.03)
 
 
+def test_bursts_of_misses_are_learned_from_the_length_of_gaps() -> None:
+    """One look in ten begins a burst, which goes on with probability 0.6; the longest gaps count as occlusions."""
+    rng = np.random.default_rng(6)
+    presence = Presence(2.0, 1.0, 5.0, 0.9)
+    for _ in range(400):
+        missed = np.where(rng.random(20) < 0.1, rng.geometric(0.4, 20), 0)
+        presence.count(0.1 * (1 + missed), 0.1)
+    assert presence.seen_share == pytest.approx(0.9, abs=0.01)
+    assert presence.missed_again == pytest.approx(0.6, abs=0.04)
+
+
 @pytest.mark.parametrize(("share", "trust"), [(0.1, 0.0), (0.35, 0.0), (0.8, 1.0)])
 def test_trust_follows_the_share_of_middling_scores_that_continue_tracks(share: float, trust: float) -> None:
     rng = np.random.default_rng(5)

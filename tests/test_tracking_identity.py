@@ -27,8 +27,9 @@ class Followed:
 
 def changes(kind: str, seed: int = 3, duration_s: float = 12.0) -> tuple[list[str], int, int]:
     """Changes of number in plain sight, how many after hiding, and how many objects had a number at all."""
-    scene = make_scene(kind, load_profile("kitti").for_size(1242, 375), seed=seed, duration_s=duration_s, fps=_FPS)
-    tracker, everyone = Tracker(), {}
+    camera = load_profile("kitti").for_size(1242, 375)
+    scene = make_scene(kind, camera, seed=seed, duration_s=duration_s, fps=_FPS)
+    tracker, everyone = Tracker(size_px=(camera.width_px, camera.height_px)), {}
     plain, excused = [], 0
     for t_s in scene.times_s:
         truth = scene.truth(float(t_s))
@@ -59,11 +60,15 @@ def test_what_stays_in_sight_keeps_its_number(kind: str) -> None:
     assert not plain
 
 
+@pytest.mark.slow
 def test_in_a_crowd_numbers_change_seldom() -> None:
     """Boxes of people whose arms swing double in width from frame to frame at 10 Hz: not without changes."""
-    plain, _, followed = changes("crowd")
-    assert followed >= 15
-    assert len(plain) <= 8  # in 12 s of 20 people
+    total = 0
+    for seed in (3, 4, 5):
+        plain, _, followed = changes("crowd", seed)
+        assert followed >= 15
+        total += len(plain)
+    assert total <= 17  # in 36 s of 20 people
 
 
 if __name__ == "__main__":

@@ -9,7 +9,24 @@ from tracking.classes import FADE, FLICKER_COST, GROUP
 from tracking.existence import BIN, HIGHEST, LOWEST
 from tracking.frame import D_BOX, D_CLASS, D_EVIDENCE, D_ODDS, D_ROW, D_SCORE, D_XYXY
 from tracking.kalman import predict_axes, update_axes
-from tracking.table import BOX, CLASS, KEPT, LAST, PP, PV, RATE, STATE, VOTES, VV, WIDTH
+from tracking.table import (
+    BELIEVED,
+    BOX,
+    CLASS,
+    DETECTION,
+    KEPT,
+    LAST,
+    PP,
+    PRESENT,
+    PV,
+    RATE,
+    STATE,
+    VOTES,
+    VV,
+    WIDTH,
+)
+
+UNKNOWN = 0.0, 0.0  # size of the picture
 
 
 def random_boxes(rng: np.random.Generator, count: int, spread: float = 1000.0) -> np.ndarray:
@@ -79,9 +96,10 @@ def test_scores_are_counted_and_weighed_as_numpy_does() -> None:
     np.testing.assert_allclose(seen[:, D_EVIDENCE], expected, rtol=1e-12)
 
 
-def test_prediction_is_the_filter_on_axes() -> None:
+def test_prediction_of_what_comes_no_nearer_is_the_filter_on_axes() -> None:
     data = random_tracks(np.random.default_rng(2), 40)
-    data[0, BOX], data[0, RATE] = [50, 50, 3, 3], [0, 0, -900, -900]
+    data[:, RATE.start + 3] = 0.0
+    data[0, BOX], data[0, RATE] = [50, 50, 3, 3], [0, 0, -900, 0]
     want = data.copy()
     noise = np.square(want[:, [2, 3, 2, 3]]) * np.array([4.0, 4.0, 0.25, 0.25])
     predict_axes(want[:, BOX], want[:, RATE], (want[:, PP], want[:, PV], want[:, VV]), 0.2, noise)
@@ -89,6 +107,50 @@ def test_prediction_is_the_filter_on_axes() -> None:
     kernels.predict(data, 0.2, 4.0, 0.25)
     assert data[0, 2] == 1.0
     np.testing.assert_allclose(data, want, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("closing_mps", [-12.0, 0.0, 5.0, 18.0])
+def test_prediction_of_steady_motion_in_the_world_is_exact(closing_mps: float) -> None:
+    """A car 1.8 x 1.5 m, 3 m to the side and 1 m below the camera, f 720, seen from the picture's vanishing point."""
+
+    def box(t_s: float) -> np.ndarray:
+        return 720.0 / (20.0 - closing_mps * t_s) * np.array([3.0, 1.0, 1.8, 1.5])
+
+    data = random_tracks(np.random.default_rng(21), 1)
+    data[:, BOX], data[:, RATE] = box(0.0), box(0.0) * closing_mps / 20.0
+    data[:, VV] = 0.0  # rates are known
+    for step in range(1, 6):
+        kernels.predict(data, 0.1, 0.0, 0.0)
+        np.testing.assert_allclose(data[0, BOX], box(0.1 * step), rtol=1e-12)
+        np.testing.assert_allclose(data[0, RATE], box(0.1 * step) * closing_mps / (20.0 - closing_mps * 0.1 * step))
+
+
+def test_a_rate_of_growth_that_is_not_known_bends_no_prediction() -> None:
+    data = random_tracks(np.random.default_rng(22), 1)
+    data[:, BOX], data[:, RATE], data[:, VV.start + 3] = [50, 60, 30, 40], [20, 10, 5, 8], 1e9
+    kernels.predict(data, 0.1, 4.0, 0.25)
+    np.testing.assert_allclose(data[0, BOX], [52, 61, 30.5, 40.8], rtol=1e-6)
+
+
+def test_what_the_picture_cuts_off_goes_on_outside_as_the_track_has_it() -> None:
+    """A car 100 px wide that leaves to the left: seen are its 40 px inside, and its width stays."""
+    data = random_tracks(np.random.default_rng(23), 1)
+    data[:, BOX], data[:, RATE] = [-10, 50, 100, 40], [-50, 0, 0, 0]
+    seen, _ = kernels.read_detections(np.array([[0.0, 30, 40, 70]]), np.array([0.9]), np.zeros(1, np.int64))
+    data[:, CLASS] = 0
+    order, setting = np.zeros(1, np.int64), (0.04**2, 0.2, 0.2, 0.0, 0.0)
+    gain, overlap = kernels.compare(data, seen, order, 0.5, setting, (200.0, 100.0))[2:]
+    assert overlap[0] == pytest.approx(1.0) and gain[0] == pytest.approx(0.8)
+    assert kernels.compare(data, seen, order, 0.5, setting, UNKNOWN)[3][0] == pytest.approx(0.4)
+    for picture, width in (((200.0, 100.0), 100.0), (UNKNOWN, 40.0)):
+        one = data.copy()
+        one[:, PP], one[:, PV] = 1e6, 0.0  # the detection decides
+        kernels.learn(one, (order, order), seen, (7.0, True), (0.04**2, 0.0, 0.2), picture)
+        assert one[0, BOX.start + 2] == pytest.approx(width, rel=1e-3)
+    data[:, PRESENT], data[:, BELIEVED], data[:, DETECTION] = 0.99, 1.0, -1.0
+    asked = 0.5, 0.5, 0.5, -3.0, -3.0
+    np.testing.assert_allclose(kernels.shown(data, 7.0, 1.0, asked, (200.0, 100.0))[3], [[0, 30, 40, 70]])
+    np.testing.assert_allclose(kernels.shown(data, 7.0, 1.0, asked, UNKNOWN)[3], [[-60, 30, 40, 70]])
 
 
 def test_boxes_move_with_the_corners_of_the_picture() -> None:
@@ -110,7 +172,7 @@ def test_pairs_are_all_those_that_gain_and_gains_are_the_formula(tracks: int, de
     data, seen = random_tracks(rng, tracks, spread), random_seen(rng, detections, spread)
     half, noise2, share, least = 0.58, 0.035**2, 0.2, 0.1
     order = corners(seen[:, D_BOX], half)[:, 0].argsort()
-    i, j, gain, overlap = kernels.compare(data, seen, order, half, (noise2, share, least, 0.0, 0.0))
+    i, j, gain, overlap = kernels.compare(data, seen, order, half, (noise2, share, least, 0.0, 0.0), UNKNOWN)
 
     wide = corners(data[:, BOX], half), corners(seen[:, D_BOX], half)
     dense = iou(*wide) if tracks and detections else np.zeros((tracks, detections))
@@ -136,7 +198,7 @@ def test_learning_is_the_filter_on_axes_and_the_fading_votes() -> None:
     votes = old[:, VOTES] * FADE
     votes[np.arange(20), one[:, D_CLASS].astype(int)] += one[:, D_SCORE]
     untouched = np.delete(data, rows, axis=0)
-    kernels.learn(data, (rows, columns), seen, 7.0, True, (0.05**2, 0.5, 0.2))
+    kernels.learn(data, (rows, columns), seen, (7.0, True), (0.05**2, 0.5, 0.2), UNKNOWN)
     np.testing.assert_allclose(data[rows][:, STATE], np.concatenate([p, v, *cov], axis=1), rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(data[rows][:, VOTES], votes, rtol=1e-12)
     np.testing.assert_array_equal(data[rows][:, CLASS], votes.argmax(axis=1))
@@ -148,7 +210,7 @@ def test_what_only_the_flow_followed_is_filtered_but_neither_voted_on_nor_seen()
     rng = np.random.default_rng(5)
     data, seen = random_tracks(rng, 3), random_seen(rng, 3)
     before = data.copy()
-    kernels.learn(data, (np.arange(3), np.arange(3)), seen, 7.0, False, (0.05**2, 1.0, 0.2))
+    kernels.learn(data, (np.arange(3), np.arange(3)), seen, (7.0, False), (0.05**2, 1.0, 0.2), UNKNOWN)
     assert (data[:, BOX] != before[:, BOX]).all()
     np.testing.assert_array_equal(data[:, VOTES], before[:, VOTES])
     np.testing.assert_array_equal(data[:, 20:35], before[:, 20:35])

@@ -67,7 +67,7 @@ class TrackerConfig:
 
     acceleration: float = 2.0
     size_acceleration: float = 0.5
-    noise: float = 0.035
+    noise: float = 0.04
     speed: float = 1.2
     size_speed: float = 0.4
     widen: float = 0.08

@@ -39,17 +39,20 @@ class Presence:
 
     A Markov chain of three states between frames and Bayes' rule at each: the second chain of Musicki, Evans and
     Stankovic. A miss speaks against "there to see" only as far as this detector seldom misses, which is learned from
-    the gaps that tracks bridged.
+    the gaps that tracks bridged. Misses come in bursts: what was missed once is missed again more often than what was
+    seen, so a second miss says less than the first, by what the length of the gaps tells (Gilbert's model of a channel
+    with bursts, Bell System Technical Journal 39, 1960).
 
     Args:
         hide_s: mean time until an object gets hidden; return_s: until a hidden one comes back; stay_s: until it
             leaves the scene for good.
-        seen_share: probability that what is there to see is detected, believed at first.
+        seen_share: probability that what is there to see, and was seen the last time, is detected; believed at first.
     """
 
     _PRIOR_FRAMES = 50.0  # weight of seen_share, in track-frames
     _MEMORY = 5_000.0
-    _BRIDGED_S = 0.5  # longer gaps are occlusions, not misses
+    _MISSED_AGAIN, _PRIOR_GAPS = 0.4, 10.0  # believed at first, and its weight in gaps
+    _BRIDGED_S = 1.0  # longer gaps are occlusions, not misses
 
     def __init__(self, hide_s: float, return_s: float, stay_s: float, seen_share: float) -> None:
         from tracking import score_kernels
@@ -58,23 +61,34 @@ class Presence:
         self._rates = 1.0 / np.array([hide_s, return_s, stay_s])
         self._hits = seen_share * self._PRIOR_FRAMES
         self._misses = self._PRIOR_FRAMES - self._hits
+        self._longer = self._PRIOR_GAPS * self._MISSED_AGAIN
+        self._ended = self._PRIOR_GAPS - self._longer
 
     @property
     def seen_share(self) -> float:
-        """Probability that what is there to see is detected."""
+        """Probability that what is there to see, and was seen the last time, is detected."""
         return self._hits / (self._hits + self._misses)
+
+    @property
+    def missed_again(self) -> float:
+        """Probability that what is there to see, and was missed the last time, is missed once more."""
+        return self._longer / (self._longer + self._ended)
 
     def count(self, gap_s: np.ndarray, dt_s: float) -> None:
         """Learn from matched tracks last seen ``gap_s`` (K,) ago, frames being dt_s apart."""
         if dt_s <= 0.0:
             return
-        missed = np.where(gap_s < self._BRIDGED_S + dt_s, gap_s / dt_s - 1.0, 0.0).sum()
-        self._hits += len(gap_s)
-        self._misses += max(float(missed), 0.0)
+        missed = np.maximum(gap_s[gap_s < self._BRIDGED_S + dt_s] / dt_s - 1.0, 0.0)
+        gaps = float(np.count_nonzero(missed > 0.5))
+        self._hits += len(missed) - gaps
+        self._misses += gaps
+        self._ended += gaps
+        self._longer += max(float(missed.sum()) - gaps, 0.0)
         total = self._hits + self._misses
         if total > self._MEMORY:
-            self._hits *= self._MEMORY / total
-            self._misses *= self._MEMORY / total
+            fade = self._MEMORY / total
+            self._hits, self._misses = self._hits * fade, self._misses * fade
+            self._longer, self._ended = self._longer * fade, self._ended * fade
 
     def step(self, present: np.ndarray, hidden: np.ndarray, ratio: np.ndarray, dt_s: float) -> None:
         """Move (N,) probabilities on by dt_s and weigh in the evidence, in place.

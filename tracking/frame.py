@@ -22,13 +22,17 @@ _MOST_STRETCH = 4.0  # of what grows with the time between frames: 2.5 frames a 
 
 
 class Scene(NamedTuple):
-    """Where and when a frame was taken, and what is known of its detections in metres."""
+    """Where and when a frame was taken, and what is known of its detections in metres.
+
+    ``picture`` is its width and height in pixels, 0 where not known.
+    """
 
     t_s: float
     dt_s: float
     ranges: GroundPoints | None
     camera: Camera | None
     lanes: Lanes | None = None
+    picture: tuple[float, float] = (0.0, 0.0)
 
     @property
     def stretch(self) -> float:

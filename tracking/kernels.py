@@ -50,6 +50,9 @@ _SMALLEST_PX = 1.0  # predicted boxes never shrink below
 _LEAST_NOISE = 0.05  # of the variance: no detection is exact, however sure
 _WHOLE_DROP = 6.0  # log-odds, as from a score of 0.999 to one of 0.7, from which on a score has dropped entirely
 _LEAST_GAIN = 1e-9  # a pair is worth joining above
+_MOST_NEARER = 0.3  # of its distance that an object comes nearer, or goes further away, between two frames
+_LEAST_GROWTH2 = 1e-12  # px^2 / s^2, so that 0 over 0 is none
+_RIM = 0.005  # of the picture: a detected edge nearer to its end is one that the picture cuts off
 
 
 @numba.njit(inline="always")
@@ -94,14 +97,23 @@ def _warped(x, y, h):  # type: ignore[no-untyped-def]
 
 @compiled("void(f8[:,::1], f8, f8, f8)")
 def predict(data, dt_s, acceleration2, size_acceleration2):  # type: ignore[no-untyped-def]
-    """Move all boxes on, as ``kalman.predict_axes`` does, by the spectral densities relative to the squared sizes."""
+    """Move all boxes on, as ``kalman.predict_axes`` does, by the spectral densities relative to the squared sizes.
+
+    Steady is the motion in the world, not that in the picture. Sizes and places go with 1 / Z at a distance Z - w t, so
+    with g = w t / Z, which the rate of the height tells, a step is 1 / (1 - g) as long as its rate says, and the rate
+    grows by 1 / (1 - g)^2. The rate of the height is believed as far as it exceeds its own deviation.
+    """
     for n in range(len(data)):
         row = data[n]
+        growth, growth2 = row[_RATE + 3], row[_RATE + 3] * row[_RATE + 3]
+        nearer = growth * growth2 / ((growth2 + row[_VV + 3] + _LEAST_GROWTH2) * row[_BOX + 3]) * dt_s
+        stretch = 1.0 / (1.0 - min(max(nearer, -_MOST_NEARER), _MOST_NEARER))
         w2, h2 = row[_BOX + 2] * row[_BOX + 2], row[_BOX + 3] * row[_BOX + 3]
         for a in range(4):
             relative2 = acceleration2 if a < 2 else size_acceleration2
             step = (w2 if a % 2 == 0 else h2) * relative2 * dt_s
-            row[_BOX + a] += row[_RATE + a] * dt_s
+            row[_BOX + a] += row[_RATE + a] * dt_s * stretch
+            row[_RATE + a] *= stretch * stretch
             spread = row[_VV + a] * dt_s
             row[_PP + a] += (2.0 * row[_PV + a] + spread) * dt_s + step * (dt_s * dt_s / 3.0)
             row[_PV + a] += spread + step * (0.5 * dt_s)
@@ -129,14 +141,25 @@ def warp(data, homography):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _iou(row, one, half):  # type: ignore[no-untyped-def]
-    """Overlap of the boxes of a track and a detection, reaching ``half`` of their size from the centre."""
+def _in_picture(row, picture, box):  # type: ignore[no-untyped-def]
+    """Centre and size of what the picture shows of a track's box; all of it where it shows none, or its size is 0."""
+    for a in range(2):
+        low, high = row[_BOX + a] - 0.5 * row[_BOX + 2 + a], row[_BOX + a] + 0.5 * row[_BOX + 2 + a]
+        inner_low, inner_high = max(low, 0.0), min(high, picture[a] - 1.0)
+        if picture[a] > 0.0 and inner_high - inner_low >= _SMALLEST_PX:
+            low, high = inner_low, inner_high
+        box[a], box[2 + a] = 0.5 * (low + high), high - low
+
+
+@numba.njit
+def _iou(box, one, half):  # type: ignore[no-untyped-def]
+    """Overlap of a box and a detection, reaching ``half`` of their size from the centre."""
     common = 1.0
     for a in range(2):
-        p, q = row[_BOX + a], one[_D_BOX + a]
-        reach_p, reach_q = half * row[_BOX + 2 + a], half * one[_D_BOX + 2 + a]
+        p, q = box[a], one[_D_BOX + a]
+        reach_p, reach_q = half * box[2 + a], half * one[_D_BOX + 2 + a]
         common *= max(min(p + reach_p, q + reach_q) - max(p - reach_p, q - reach_q), 0.0)
-    area = row[_BOX + 2] * row[_BOX + 3] + one[_D_BOX + 2] * one[_D_BOX + 3]
+    area = box[2] * box[3] + one[_D_BOX + 2] * one[_D_BOX + 3]
     return common / (4.0 * half * half * area - common)
 
 
@@ -162,20 +185,22 @@ def _longer(values):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
-def _likeness(row, one, iou, noise2, mahalanobis):  # type: ignore[no-untyped-def]
-    """Of a track and a detection: overlap, and the filter's own uncertainty."""
+def _likeness(row, box, one, iou, noise2, mahalanobis):  # type: ignore[no-untyped-def]
+    """Of a track, by the part of it in the picture, and a detection: overlap, and the filter's own uncertainty."""
     if mahalanobis == 0.0:
         return iou
     distance2 = 0.0
     for a in range(4):
         size = one[_D_BOX + 2 + a % 2]
-        residual = one[_D_BOX + a] - row[_BOX + a]
+        residual = one[_D_BOX + a] - box[a]
         distance2 += residual * residual / (row[_PP + a] + noise2 * size * size)
     return (1.0 - mahalanobis) * iou + mahalanobis * math.exp(-0.125 * distance2)
 
 
-@compiled("Tuple((i8[::1], i8[::1], f8[::1], f8[::1]))(f8[:,::1], f8[:,::1], i8[::1], f8, UniTuple(f8, 5))")
-def compare(data, seen, order, half, setting):  # type: ignore[no-untyped-def]
+@compiled(
+    "Tuple((i8[::1], i8[::1], f8[::1], f8[::1]))(f8[:,::1], f8[:,::1], i8[::1], f8, UniTuple(f8, 5), UniTuple(f8, 2))"
+)
+def compare(data, seen, order, half, setting, picture):  # type: ignore[no-untyped-def]
     """Tracks and detections that may belong together.
 
     Args:
@@ -184,32 +209,37 @@ def compare(data, seen, order, half, setting):  # type: ignore[no-untyped-def]
         setting: variance of the noise relative to the squared size, weight of the Mahalanobis likeness, least likeness;
             and how much more is asked of detections that are surely false, and of those that are far less sure than the
             track usually is. What is asked opens or shuts a pair; it does not weigh between open ones.
+        picture: width and height in pixels: only what is inside can be detected; 0: not known.
 
     Returns:
         (K,) tracks, (K,) detections, (K,) gains, positive, of the pairs that overlap; and (M,) the largest overlap of
         each detection with a track of its kind.
     """
     noise2, mahalanobis, least, doubt, drop = setting
+    box = np.empty(4)
     room, count = 2 * (len(data) + len(seen)) + 16, 0
     i, j, gain, overlap = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room), np.zeros(len(seen))
     left, widest = np.empty(len(seen)), 0.0
     for place in range(len(seen)):
-        box = seen[order[place]]
-        left[place] = box[_D_BOX] - half * box[_D_BOX + 2]
-        widest = max(widest, 2.0 * half * box[_D_BOX + 2])
+        one = seen[order[place]]
+        left[place] = one[_D_BOX] - half * one[_D_BOX + 2]
+        widest = max(widest, 2.0 * half * one[_D_BOX + 2])
     for n in range(len(data)):
         row = data[n]
-        kind, reach = int(row[CLASS]), half * row[_BOX + 2]
-        for place in range(_first_at(left, row[_BOX] - reach - widest), len(seen)):
-            if left[place] >= row[_BOX] + reach:
+        _in_picture(row, picture, box)
+        kind, reach = int(row[CLASS]), half * box[2]
+        for place in range(_first_at(left, box[0] - reach - widest), len(seen)):
+            if left[place] >= box[0] + reach:
                 break
             m = order[place]
             one, other = seen[m], int(seen[m, D_CLASS])
-            iou = _iou(row, one, half)
+            iou = _iou(box, one, half)
             if iou == 0.0 or GROUP[kind] != GROUP[other]:
                 continue
             overlap[m] = max(overlap[m], iou)
-            value = _likeness(row, one, iou, noise2, mahalanobis) - least - (0.0 if kind == other else FLICKER_COST)
+            value = (
+                _likeness(row, box, one, iou, noise2, mahalanobis) - least - (0.0 if kind == other else FLICKER_COST)
+            )
             asked = doubt / (1.0 + math.exp(one[D_EVIDENCE]))
             asked += drop * min(max(row[MEAN] - one[D_ODDS], 0.0) * (1.0 / _WHOLE_DROP), 1.0)
             if value - asked < _LEAST_GAIN:
@@ -272,43 +302,61 @@ def settle(i, j, gain, rows, columns):  # type: ignore[no-untyped-def]
 # -- believing and learning -------------------------------------------------------------------------------------------
 
 
-@compiled("f8[::1](f8[:,::1], i8[::1], i8[::1], f8[:,::1], f8, f8)")
+@compiled("f8[::1](f8[:,::1], i8[::1], i8[::1], f8[:,::1], f8, UniTuple(f8, 3))")
 def likelihood_ratios(data, rows, columns, seen, share, missed):  # type: ignore[no-untyped-def]
     """(N,) likelihood of this frame if the object of a track is there to see, over that if it is not.
 
     Args:
         rows, columns: (K,) matched tracks and detections.
         share: of the evidence that counts, frames being near in time.
-        missed: the ratio of a track without a detection.
+        missed: the ratio of a track without a detection, of one that had none the last time either, and the time in
+            seconds from which on a detection was the last time.
     """
     ratio = np.empty(len(data))
     for n in range(len(data)):
-        ratio[n] = missed
+        ratio[n] = missed[0] if data[n, SEEN] >= missed[2] else missed[1]
     for k in range(len(rows)):
         ratio[rows[k]] = math.exp(seen[columns[k], D_EVIDENCE] * share)
     return ratio
 
 
-@compiled("void(f8[:,::1], UniTuple(i8[::1], 2), f8[:,::1], f8, b1, UniTuple(f8, 3))")
-def learn(data, pairs, seen, t_s, detected, setting):  # type: ignore[no-untyped-def]
+@numba.njit
+def _uncut(row, one, picture, box):  # type: ignore[no-untyped-def]
+    """Centre and size of a detection; where the picture cuts it off it goes on as far as the track's box does."""
+    for a in range(2):
+        low, high = one[_D_XYXY + a], one[_D_XYXY + 2 + a]
+        if picture[a] > 0.0:
+            if low <= _RIM * picture[a]:
+                low = min(low, row[_BOX + a] - 0.5 * row[_BOX + 2 + a])
+            if high >= (1.0 - _RIM) * picture[a] - 1.0:
+                high = max(high, row[_BOX + a] + 0.5 * row[_BOX + 2 + a])
+        box[a], box[2 + a] = 0.5 * (low + high), high - low
+
+
+@compiled("void(f8[:,::1], UniTuple(i8[::1], 2), f8[:,::1], Tuple((f8, b1)), UniTuple(f8, 3), UniTuple(f8, 2))")
+def learn(data, pairs, seen, when, setting, picture):  # type: ignore[no-untyped-def]
     """Filter matched boxes into their tracks as ``kalman.update_axes`` does, remember them, and vote on classes.
 
     Args:
         pairs: (K,) matched tracks and (K,) detections.
-        detected: whether a detector saw them, not only the flow followed them.
+        when: time in seconds, and whether a detector saw them, not only the flow followed them.
         setting: variance of the noise relative to the squared size; share of it that a score of 1 takes away; share
             of the newest score in the mean of a track's scores.
+        picture: width and height in pixels, 0: not known.
     """
     noise2, score_noise, newest = setting
     rows, columns = pairs
+    t_s, detected = when
+    box = np.empty(4)
     for k in range(len(rows)):
         row, one = data[rows[k]], seen[columns[k]]
         scale = noise2 * max(1.0 - score_noise * one[D_SCORE], _LEAST_NOISE) if detected else noise2
+        _uncut(row, one, picture, box)
         for a in range(4):
             size = one[_D_BOX + 2 + a % 2]
             pp, pv, r = row[_PP + a], row[_PV + a], scale * size * size
             inverse = 1.0 / (pp + r)
-            residual = one[_D_BOX + a] - row[_BOX + a]
+            residual = box[a] - row[_BOX + a]
             row[_BOX + a] += pp * inverse * residual
             row[_RATE + a] += pv * inverse * residual
             row[_PP + a], row[_PV + a] = pp * (r * inverse), pv * (r * inverse)
@@ -417,20 +465,24 @@ def newborn(seen, rows, t_s, first_id, setting):  # type: ignore[no-untyped-def]
     return new
 
 
-@compiled("Tuple((i8[::1], i8[:,::1], f8[::1], f8[:,::1], f8[::1], f8[::1]))(f8[:,::1], f8, f8, UniTuple(f8, 5))")
-def shown(data, t_s, smooth, asked):  # type: ignore[no-untyped-def]
+@compiled(
+    "Tuple((i8[::1], i8[:,::1], f8[::1], f8[:,::1], f8[::1], f8[::1]))"
+    "(f8[:,::1], f8, f8, UniTuple(f8, 5), UniTuple(f8, 2))"
+)
+def shown(data, t_s, smooth, asked, picture):  # type: ignore[no-untyped-def]
     """The tracks to report, and their columns; sets which tracks are believed.
 
     Args:
         smooth: share of the filtered box beside the detected one.
         asked: ``report.Demand``.
+        picture: width and height in pixels, which boxes are cut to; 0: not known.
 
     Returns:
         (S,) rows; (4, S) identity, class, row of the detection, and whether there is one; (S,) score, (S, 4) box,
         (S,) seconds since birth, (S,) since last seen.
     """
     show, hide, unseen, best, mean = asked
-    rows, count = np.empty(len(data), np.int64), 0
+    rows, count, box = np.empty(len(data), np.int64), 0, np.empty(4)
     for n in range(len(data)):
         row = data[n]
         if row[PRESENT] > show and row[BEST] >= best:
@@ -447,7 +499,8 @@ def shown(data, t_s, smooth, asked):  # type: ignore[no-untyped-def]
         whole[0, k], whole[1, k], whole[2, k], whole[3, k] = row[ID], row[CLASS], row[DETECTION], detected
         score[k], age_s[k], unseen_s[k] = row[SCORE], t_s - row[BORN], t_s - row[SEEN]
         share = smooth if detected else 1.0
+        _in_picture(row, picture, box)
         for a in range(4):
-            reach = (-0.5 if a < 2 else 0.5) * row[_BOX + 2 + a % 2]
-            xyxy[k, a] = share * (row[_BOX + a % 2] + reach) + (1.0 - share) * row[_XYXY + a]
+            reach = (-0.5 if a < 2 else 0.5) * box[2 + a % 2]
+            xyxy[k, a] = share * (box[a % 2] + reach) + (1.0 - share) * row[_XYXY + a]
     return rows[:count], whole, score, xyxy, age_s, unseen_s

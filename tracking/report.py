@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tracking.config import TrackerConfig
+from tracking.frame import Scene
 from tracking.motion import MetricFilter
 from tracking.table import TrackTable
 from tracking.types import Tracks, TrackState
@@ -37,7 +38,7 @@ def demand(config: TrackerConfig, trust: float) -> Demand:
 
 
 def tracks_from(
-    table: TrackTable, metric: MetricFilter | None, t_s: float, config: TrackerConfig, trust: float
+    table: TrackTable, metric: MetricFilter | None, scene: Scene, config: TrackerConfig, trust: float
 ) -> Tracks:
     """The believed tracks: probable enough now, and sure enough once; without a detection only for a short while.
 
@@ -48,7 +49,8 @@ def tracks_from(
         return Tracks.empty()
     from tracking.kernels import shown
 
-    rows, whole, score, xyxy, age_s, unseen_s = shown(table.data, t_s, config.smooth, tuple(demand(config, trust)))
+    asked = tuple(demand(config, trust))
+    rows, whole, score, xyxy, age_s, unseen_s = shown(table.data, scene.t_s, config.smooth, asked, scene.picture)
     return Tracks(
         track_id=whole[0],
         class_id=whole[1],

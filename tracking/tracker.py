@@ -133,7 +133,7 @@ class Tracker:
             InputError: time that runs back or is no number; boxes, scores or classes that are none.
         """
         seen = self._read(detections)
-        scene = Scene(t_s, self._step_s(t_s), ranges, camera, self._lanes)
+        scene = Scene(t_s, self._step_s(t_s), ranges, camera, self._lanes, self._picture(camera))
         if detected:
             seen = self._weigh(seen)
         self._bgr = self._lanes = None
@@ -147,7 +147,7 @@ class Tracker:
         self._forget(scene)
         if detected:
             self._begin(columns, overlap, seen, scene)
-        return tracks_from(self._table, self._metric, t_s, self.config, self._scores.trust)
+        return tracks_from(self._table, self._metric, scene, self.config, self._scores.trust)
 
     # -- time -------------------------------------------------------------------------------------------------
 
@@ -177,6 +177,10 @@ class Tracker:
         self._kernels.predict(table.data, dt_s, config.acceleration**2, config.size_acceleration**2)
         if ego is not None and ego.image_from_previous is not None:
             self._kernels.warp(table.data, np.array(ego.image_from_previous, np.float64, order="C"))
+
+    def _picture(self, camera: Camera | None) -> tuple[float, float]:
+        width, height = (self._size_px or (0, 0)) if camera is None else (camera.width_px, camera.height_px)
+        return float(width), float(height)
 
     # -- comparing --------------------------------------------------------------------------------------------
 
@@ -208,16 +212,16 @@ class Tracker:
             return _NOTHING, _NOTHING, np.zeros(shape[1])
         drop = config.score_drop if detected else 0.0
         setting = config.noise**2, config.mahalanobis, config.least_likeness, 0.0, drop
-        i, j, gain, overlap = self._compare(table.data, seen.data, config.widen * scene.stretch, setting)
+        i, j, gain, overlap = self._compare((table.data, seen.data), config.widen * scene.stretch, setting, scene)
         if config.direction > 0.0 or seen.look is not None:
             self._tell_apart((i, j), gain, seen, shape)
         chosen = assign((i, j), gain, shape)
         i, j = i[chosen], j[chosen]
         if detected and config.again_widen > 0.0 and len(i) < min(shape):
-            i, j = self._match_rest((i, j), seen.data, config.again_widen * scene.stretch)
+            i, j = self._match_rest((i, j), seen.data, scene)
         return i, j, overlap
 
-    def _match_rest(self, pairs: Pairs, found: np.ndarray, widen: float) -> Pairs:
+    def _match_rest(self, pairs: Pairs, found: np.ndarray, scene: Scene) -> Pairs:
         """Join what is left over by wider boxes, where tracks should be and then where they were last observed."""
         config, data, (i, j) = self.config, self._table.data, pairs
         setting = config.noise**2, 0.0, config.again_least, config.again_doubt, config.score_drop
@@ -227,7 +231,7 @@ class Tracker:
                 break
             tracks = data[rows]
             tracks[:, BOX] = tracks[:, place]
-            a, b, gain, _ = self._compare(tracks, found[columns], widen, setting)
+            a, b, gain, _ = self._compare((tracks, found[columns]), config.again_widen * scene.stretch, setting, scene)
             if not len(gain):
                 continue
             chosen = assign((a, b), gain, (len(rows), len(columns)))
@@ -237,12 +241,16 @@ class Tracker:
         return i, j
 
     def _compare(
-        self, tracks: np.ndarray, found: np.ndarray, widen: float, setting: tuple[float, float, float, float, float]
+        self,
+        both: tuple[np.ndarray, np.ndarray],
+        widen: float,
+        setting: tuple[float, float, float, float, float],
+        scene: Scene,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """``kernels.compare`` of boxes widened by a share of their size on each side."""
-        half = 0.5 + widen
+        """``kernels.compare`` of tracks and detections, widened by a share of their size on each side."""
+        half, found = 0.5 + widen, both[1]
         order = (found[:, D_BOX.start] - half * found[:, D_BOX.start + 2]).argsort()
-        return self._kernels.compare(tracks, found, order, half, setting)
+        return self._kernels.compare(*both, order, half, setting, scene.picture)
 
     def _tell_apart(self, pairs: Pairs, gain: np.ndarray, seen: Seen, shape: tuple[int, int]) -> None:
         """Where more than one pair is possible, weigh in what else is known of them, in place."""
@@ -272,7 +280,8 @@ class Tracker:
             return
         presence.count(scene.t_s - data[rows[data[rows, BELIEVED] > 0], SEEN], scene.dt_s)
         share = min(scene.dt_s / EVIDENCE_PERIOD_S, 1.0)
-        missed = (1.0 - presence.seen_share) ** share
+        once, again = (1.0 - presence.seen_share) ** share, presence.missed_again**share
+        missed = once, again, scene.t_s - scene.dt_s - 1e-9
         ratio = self._kernels.likelihood_ratios(data, rows, columns, seen.data, share, missed)
         presence.step(data[:, PRESENT], data[:, HIDDEN], ratio, scene.dt_s)
 
@@ -285,7 +294,7 @@ class Tracker:
             centre = found[columns, D_BOX][:, :2]
             data[rows, ANCHORS] = moved_anchors(data[rows, ANCHORS], centre, scene.t_s, config.direction_s)
         setting = config.noise**2, config.score_noise, newest
-        self._kernels.learn(data, (rows, columns), found, scene.t_s, detected, setting)
+        self._kernels.learn(data, (rows, columns), found, (scene.t_s, detected), setting, scene.picture)
         if len(back):
             data[back, STATE] = data[back, KEPT] = state
         if not detected:
@@ -311,10 +320,8 @@ class Tracker:
 
     def _forget(self, scene: Scene) -> None:
         table, config = self._table, self.config
-        size_px = self._size_px if scene.camera is None else (scene.camera.width_px, scene.camera.height_px)
-        inside = 0.0 if size_px is None else config.leave_inside
-        picture = (*map(float, size_px or (0, 0)), inside)
-        keep = self._kernels.kept(table.data, scene.t_s, config.drop, config.max_unseen_s, picture)
+        inside = config.leave_inside if scene.picture[0] > 0.0 else 0.0
+        keep = self._kernels.kept(table.data, scene.t_s, config.drop, config.max_unseen_s, (*scene.picture, inside))
         if not keep.all():
             table.keep(keep)
             if self._gallery is not None:
