@@ -244,8 +244,8 @@ class EgoMotionEstimator:
         now, good = self._follower.follow(last, seen, before, self._expected(before, rays, camera, dt_s))
         shift = np.abs(now - before)[good].max(axis=1)
         self._standing = len(shift) >= 20 and upper_median(shift) < _STANDING_PX
-        inside = ((now[:, None] >= boxes[:, :2]) & (now[:, None] < boxes[:, 2:])).all(axis=2)
-        good &= ~inside.any(axis=1)
+        inside = (now[:, None] >= boxes[:, :2]) & (now[:, None] < boxes[:, 2:])
+        good &= ~np.any(inside[..., 0] & inside[..., 1], axis=1)
         self._on_road, self._elsewhere = now[:roads][good[:roads]], now[roads:][good[roads:]]
         return motion_of_rays(camera, rays[good], camera.normalised(now[good].astype(np.float64))[0])
 
