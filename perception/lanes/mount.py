@@ -20,12 +20,13 @@ from geometry.flow import mount_from_heading
 from perception.lanes.family import search
 from perception.lanes.fit import find_candidates, fit_family
 from perception.lanes.ridge import find_crossings, marking_evidence
-from perception.lanes.select import pick_ego
+from perception.lanes.select import pair_worth, pick_ego
 from perception.lanes.slices import SliceGrid
 
 GENERIC_FOV_RAD = math.radians(60)  # usual dashcams see 50 to 80 degrees along the road side of their lens
 LANE_WIDTH_M = 3.6  # between 3.50 m (most of Europe, urban United States) and 3.75 m; 3.66 m on US motorways
-_START_HEIGHT_M = 1.4
+_START_HEIGHTS_M = (1.2, 1.6, 2.1)  # windscreens of cars, vans and lorries: a lane is 25 % too wide at most
+_START_PICTURES = 12  # that a height is chosen by
 _WORK_WIDTH_PX = 640
 MAX_PICTURES = 40
 _ROUNDS = 3
@@ -83,13 +84,13 @@ def find_mount(
     if camera is None:
         focal = 0.5 * width_px / math.tan(0.5 * horizontal_fov_rad)
         cx, cy = 0.5 * (width_px - 1), 0.5 * (height_px - 1)
-        camera = Camera(width_px, height_px, focal, focal, cx, cy, _START_HEIGHT_M, name="found from the road")
+        camera = Camera(width_px, height_px, focal, focal, cx, cy, _START_HEIGHTS_M[1], name="found from the road")
     direction, _ = camera.normalised(np.array(vanishing_point(pictures)))
     pitch, yaw = mount_from_heading(np.array([*direction, 1.0]), camera.roll_rad)
-    camera = camera.mounted(pitch_rad=pitch, yaw_rad=yaw)
+    camera = _start(pictures, camera.mounted(pitch_rad=pitch, yaw_rad=yaw))
     found = np.empty((0, 3))
     for _ in range(_ROUNDS):
-        found = np.array([lane for lane in (_ego_lane(picture, camera) for picture in pictures) if lane])
+        found = np.array([lane[:3] for lane in (_ego_lane(picture, camera) for picture in pictures) if lane])
         if len(found) < min(_MIN_LANES, len(pictures)):
             raise InputError(
                 f"found a lane in {len(found)} of {len(pictures)} pictures, need {_MIN_LANES}; "
@@ -106,8 +107,19 @@ def find_mount(
     return FoundMount(camera, len(found), lane_width_m, pitch_sigma, yaw_sigma)
 
 
-def _ego_lane(picture: np.ndarray, camera: Camera) -> tuple[float, float, float] | None:
-    """Heading, spread and width of the ego lane in one picture."""
+def _start(pictures: Sequence[np.ndarray], camera: Camera) -> Camera:
+    """The camera at the height at which most speaks for a lane of usual width in the pictures.
+
+    From a height far off two lanes, or a lane and a hard shoulder, look like one.
+    """
+    some = pictures[:: max(1, -(-len(pictures) // _START_PICTURES))]
+    tried = [camera.mounted(height_m=height) for height in _START_HEIGHTS_M]
+    worth = [sum(lane[3] for lane in (_ego_lane(picture, at) for picture in some) if lane) for at in tried]
+    return tried[int(np.argmax(worth))]
+
+
+def _ego_lane(picture: np.ndarray, camera: Camera) -> tuple[float, float, float, float] | None:
+    """Heading, spread and width of the ego lane in one picture, and what speaks for it."""
     grid = SliceGrid.build(camera)
     if grid is None:
         return None
@@ -119,7 +131,8 @@ def _ego_lane(picture: np.ndarray, camera: Camera) -> tuple[float, float, float]
     if left is None or right is None:
         return None
     fit = fit_family(crossings, shape, candidates.base_m[[left, right]])
-    return fit.shape.heading, fit.shape.spread, float(fit.coeff[0, 0] - fit.coeff[1, 0])
+    worth = float(pair_worth(candidates, left, right))
+    return fit.shape.heading, fit.shape.spread, float(fit.coeff[0, 0] - fit.coeff[1, 0]), worth
 
 
 def vanishing_point(pictures: Sequence[np.ndarray]) -> tuple[float, float]:

@@ -35,11 +35,8 @@ def pick_ego(candidates: Candidates, width_m: float | None) -> tuple[int | None,
     good = evidence > _MIN_EVIDENCE
     left, right = (good & (base > -_EGO_REACH_M)).nonzero()[0], (good & (base < _EGO_REACH_M)).nonzero()[0]
     if len(left) and len(right):
-        y, root = base[left][:, None], np.sqrt(evidence)
-        width = y - base[right]
-        off = (width - usual) / WIDTH_SIGMA_M
-        cost = 0.5 * _WIDTH_COST * off * off + 0.5 * _CENTRED_COST * np.abs(y + base[right])
-        total = root[left][:, None] + root[right] - cost
+        width = base[left][:, None] - base[right]
+        total = pair_worth(candidates, left[:, None], right, usual)
         total[(width < MIN_WIDTH_M) | (width > MAX_WIDTH_M)] = -np.inf
         best = int(total.argmax())
         if np.isfinite(total.flat[best]):
@@ -50,6 +47,15 @@ def pick_ego(candidates: Candidates, width_m: float | None) -> tuple[int | None,
         return None, None, USUAL_WIDTH_M
     best = int(np.where(reach, evidence, -1.0).argmax())
     return (best, None, USUAL_WIDTH_M) if base[best] >= 0 else (None, best, USUAL_WIDTH_M)
+
+
+def pair_worth(
+    candidates: Candidates, left: np.ndarray | int, right: np.ndarray | int, width_m: float = USUAL_WIDTH_M
+) -> np.ndarray:
+    """What speaks for an ego pair, indices into the candidates: its evidence, a width near ``width_m``, its place."""
+    y, z, root = candidates.base_m[left], candidates.base_m[right], np.sqrt(candidates.evidence)
+    off = (y - z - width_m) / WIDTH_SIGMA_M
+    return root[left] + root[right] - 0.5 * _WIDTH_COST * off * off - 0.5 * _CENTRED_COST * np.abs(y + z)
 
 
 def _outwards(candidates: Candidates, start: int, side: int, lane_m: float, count: int) -> list[int]:
