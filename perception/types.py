@@ -120,7 +120,8 @@ class Lanes:
     Attributes:
         left, right: boundaries of the ego lane.
         others: further boundaries, left to right.
-        width_m: of the ego lane.
+        width_m: of the ego lane. Known, as is the offset, where both its boundaries are believed: where only one of
+            them is, there is a line and no lane.
         offset_m: of the vehicle from the lane's centre, positive to the left.
         heading_rad: of the vehicle against the lane, positive to the left.
         curvature_pm: 1/m, positive in a left bend; ``curvature_sigma_pm`` its standard deviation.

@@ -64,6 +64,15 @@ def test_offset_width_heading_and_curvature(radius_m):
     assert (lanes.left.kind, lanes.right.kind) == ("solid", "dashed")
 
 
+def test_one_boundary_is_a_line_and_no_lane():
+    """Heading and curvature are known from it; width, offset and status are not."""
+    one = follow(paint(CAMERA, [(1.55, 0.01, 1e-3)]), frames=8)
+    assert [b.coeff[0] for b in one.believed] == pytest.approx([1.55], abs=0.05)
+    assert math.isnan(one.width_m) and math.isnan(one.offset_m) and one.status is LaneStatus.UNKNOWN
+    assert one.heading_rad == pytest.approx(-0.01, abs=0.008)
+    assert one.curvature_pm == pytest.approx(2e-3, rel=0.15)
+
+
 def test_yellow_is_told_from_white():
     lanes = follow(paint(CAMERA, [(1.8, 0, 0)], colour=(40, 170, 220)))
     assert lanes.left is not None and lanes.left.colour == "yellow"

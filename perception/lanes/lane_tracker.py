@@ -163,11 +163,10 @@ class LaneTracker:
         known = max((b.score for b in (left, right) if b is not None), default=0.0)
         most = 1.0 if known >= BELIEVED_SCORE else _NO_LANE_SCORE
         others = tuple(_public(b, most) for b in self._further(told))
-        lanes = Lanes(left, right, others)
-        if left is None or right is None:
+        lanes = _with_pose(Lanes(left, right, others), self._shape)
+        if math.isnan(lanes.offset_m):
             self._status_memory.clear()
             return lanes
-        lanes = _with_pose(lanes, left, right)
         return replace(lanes, status=lane_status(self._status_memory, t_s, lanes))
 
     def _further(self, told: list[BoundaryFilter]) -> list[BoundaryFilter]:
@@ -187,12 +186,19 @@ def _public(boundary: BoundaryFilter | None, most: float = 1.0) -> LaneBoundary:
     return LaneBoundary(boundary.coeff, boundary.cov, boundary.look.x_range_m, kind, score, colour)
 
 
-def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
-    """Width, offset, heading and curvature at the vehicle, from the ego pair.
+def _with_pose(lanes: Lanes, shape: Shape | None) -> Lanes:
+    """Width, offset, heading and curvature at the vehicle, from the ego pair; heading and curvature from one side too.
 
-    A pitch error makes the pair's slopes differ; what is taken at the vehicle's own path (y = 0 between them) is
-    free of it.
+    Only what is believed counts: where one side is a guess, the lane has one boundary, and neither width nor offset. A
+    pitch error makes the pair's slopes differ; what is taken at the vehicle's own path (y = 0 between them) is free of
+    it, and one side's slope is freed of what the shape says of it.
     """
+    left, right = (
+        side if side is not None and side.score >= BELIEVED_SCORE else None for side in (lanes.left, lanes.right)
+    )
+    if left is None or right is None:
+        one = left or right
+        return lanes if one is None else _with_direction(lanes, one, shape)
     c, d = left.coeff.tolist(), right.coeff.tolist()
     width = c[0] - d[0]
     share = min(max(-d[0] / width, 0.0), 1.0) if width > 0.1 else 0.5
@@ -207,6 +213,18 @@ def _with_pose(lanes: Lanes, left: LaneBoundary, right: LaneBoundary) -> Lanes:
         heading_rad=-math.atan(slope),
         curvature_pm=2 * bend * cosine**3,
         curvature_sigma_pm=2 * sigma,
+    )
+
+
+def _with_direction(lanes: Lanes, one: LaneBoundary, shape: Shape | None) -> Lanes:
+    """Heading and curvature from one boundary."""
+    base, slope, bend, _ = one.coeff.tolist()
+    slope -= base * (shape.spread if shape else 0.0)
+    return replace(
+        lanes,
+        heading_rad=-math.atan(slope),
+        curvature_pm=2 * bend / math.hypot(1.0, slope) ** 3,
+        curvature_sigma_pm=2 * math.sqrt(float(one.cov[2, 2])),
     )
 
 
