@@ -83,8 +83,10 @@ class Painter:
         if self._panel is not None:
             self._panel.draw(image[:, width_px:], picture, result, camera, alert)
         self._lanes(picture, result.lanes, camera)
-        believed = result.tracks.state != TrackState.TENTATIVE
-        self._tracks(picture, result.tracks[believed], camera, alert[believed])
+        tracks, believed = result.tracks, result.tracks.state != TrackState.TENTATIVE
+        if not believed.all():
+            tracks, alert = tracks[believed], alert[believed]
+        self._tracks(picture, tracks, camera, alert)
         self._status(picture, result)
         self._warning(picture, result)
         return image

@@ -140,7 +140,7 @@ class BirdsEyePanel:
         """Draws the lines so far and where objects may be, where they will be and, on top, where they stand."""
         tracks = result.tracks
         shown = np.isfinite(tracks.xy_m).all(1) & (tracks.xy_m[:, 0] < _REACH_M + 5) & ON_ROAD[tracks.class_id]
-        mine = tracks[np.flatnonzero(shown)]
+        mine = tracks if shown.all() else tracks[np.flatnonzero(shown)]
         spread, footprints = outlines(mine, self.scale_px_per_m)
         paths = np.stack([mine.xy_m, predictions(mine, result.ego.speed_mps)], axis=1)
         colours = colours_of(mine.class_id, alert[shown])

@@ -12,6 +12,8 @@ import numpy as np
 
 from geometry.compiled import compiled
 
+_1, _2 = np.uintp(1), np.uintp(2)  # without a sign: then nothing looks for indices from the end
+
 
 @compiled("void(uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint8[:, ::1], uint8[:, ::1])")
 def planes_420(blue, green, red, luma, cb, cr):  # type: ignore[no-untyped-def]
@@ -135,12 +137,12 @@ def strokes(rows, points, ends, width, colours):  # type: ignore[no-untyped-def]
                         past = -along if along < 0.0 else along - length
                         share = reach - math.sqrt(across * across + past * past)
                     if share > 0.0:
-                        y, x = (p, 3 * q) if steep else (q, 3 * p)
+                        y, x = (np.uintp(p), np.uintp(3 * q)) if steep else (np.uintp(q), np.uintp(3 * p))
                         new = int(min(share, 1.0) * 256.0)
                         old = 256 - new
                         rows[y, x] = (rows[y, x] * old + blue * new + 128) >> 8
-                        rows[y, x + 1] = (rows[y, x + 1] * old + green * new + 128) >> 8
-                        rows[y, x + 2] = (rows[y, x + 2] * old + red * new + 128) >> 8
+                        rows[y, x + _1] = (rows[y, x + _1] * old + green * new + 128) >> 8
+                        rows[y, x + _2] = (rows[y, x + _2] * old + red * new + 128) >> 8
         start = ends[k]
 
 

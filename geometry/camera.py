@@ -23,6 +23,7 @@ Array = Any
 # Axes of an unrotated camera in the vehicle frame: its z (forward) is x, its x (right) is -y, its y (down) is -z.
 _VEHICLE_FROM_LEVEL_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 _MIN_DEPTH_M = 1e-3
+_LEAST_DEPTH = 1e-9  # of a direction that points forward
 _MIN_DESCENT = 1e-4  # a ray that falls less than 0.1 mm a metre meets the road beyond 10 km: call it the horizon
 
 
@@ -127,6 +128,8 @@ class Camera:
 
     def project_camera(self, points_camera: Array) -> tuple[Array, Array]:
         """Pixels of points (..., 3) in the camera frame; see ``project``."""
+        if isinstance(points_camera, np.ndarray) and self.distortion.model == "none":
+            return self._project_ideally(points_camera)
         xp = array_namespace(points_camera)
         depth = points_camera[..., 2]
         valid = depth > _MIN_DEPTH_M
@@ -135,6 +138,15 @@ class Camera:
         valid = valid & in_domain
         px = xp.stack([xy[..., 0] * self.fx_px + self.cx_px, xy[..., 1] * self.fy_px + self.cy_px], axis=-1)
         return xp.where(valid[..., None], px, xp.full_like(px, xp.nan)), valid
+
+    def _project_ideally(self, points_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``project_camera`` in NumPy for a lens without distortion: the same numbers in half the time."""
+        valid = points_camera[..., 2] > _MIN_DEPTH_M
+        depth = points_camera[..., 2:] if valid.all() else np.where(valid, points_camera[..., 2], np.nan)[..., None]
+        px = points_camera[..., :2] / depth
+        px *= (self.fx_px, self.fy_px)
+        px += (self.cx_px, self.cy_px)
+        return px, valid
 
     def normalised(self, px: Array) -> tuple[Array, Array]:
         """Undistorted normalised camera coordinates (x/z, y/z) of pixels (..., 2), NaN where invalid, and where they
@@ -182,7 +194,12 @@ class Camera:
     @cached_property
     def horizon_y_px(self) -> float:
         """Row of the horizon straight ahead (vehicle x axis at infinity), NaN where it cannot be seen."""
-        px, _ = self.project(np.array([1e9, 0.0, 0.0]))
+        right, down, depth = self.vehicle_from_camera_rotation[0].tolist()
+        if depth <= _LEAST_DEPTH:
+            return math.nan
+        if self.distortion.model == "none":
+            return self.fy_px * down / depth + self.cy_px
+        px, _ = self.project_camera(np.array([right, down, depth]) / depth)
         return float(px[1])
 
     # -- other cameras from this one --------------------------------------------------------------------------

@@ -15,8 +15,11 @@ def bodies(tracks: Tracks) -> np.ndarray:
     ``Tracks.xy_m`` is the nearest face's x and the body's lateral centre, so the centre lies half the body's extent
     along x further on. Rows without a position are NaN.
     """
-    size_m = np.where(np.isfinite(tracks.size_m), tracks.size_m, _UNKNOWN_SIZE_M)
-    yaw_rad = np.nan_to_num(tracks.yaw_rad)
-    half_x_m = (np.abs(np.cos(yaw_rad)) * size_m[:, 2] + np.abs(np.sin(yaw_rad)) * size_m[:, 1]) / 2
-    x_m, y_m = tracks.xy_m[:, 0] + half_x_m, tracks.xy_m[:, 1]
-    return np.column_stack([size_m, x_m, y_m, np.zeros(len(tracks)), yaw_rad])
+    space = np.empty((len(tracks), 7))
+    known = np.isfinite(tracks.size_m)
+    space[:, :3] = tracks.size_m if known.all() else np.where(known, tracks.size_m, _UNKNOWN_SIZE_M)
+    yaw_rad = np.where(np.isnan(tracks.yaw_rad), 0.0, tracks.yaw_rad)
+    half_x_m = (np.abs(np.cos(yaw_rad)) * space[:, 2] + np.abs(np.sin(yaw_rad)) * space[:, 1]) / 2
+    space[:, 3], space[:, 4] = tracks.xy_m[:, 0] + half_x_m, tracks.xy_m[:, 1]
+    space[:, 5], space[:, 6] = 0.0, yaw_rad
+    return space
