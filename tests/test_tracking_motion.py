@@ -131,7 +131,7 @@ def test_drift_of_the_shared_unknowns_keeps_what_each_row_knows() -> None:
     np.testing.assert_allclose(later.cov, decay[:, None] * shared.cov * decay + np.diag(noise))
     np.testing.assert_allclose(moved.marginal(later), rows.marginal(shared), atol=1e-10)
     np.testing.assert_allclose(moved.gain @ later.cov, rows.gain @ shared.cov * decay, atol=1e-10)
-    same = predict_rows(moved, moved.mean, np.eye(4), np.zeros((4, 4)))
+    same = predict_rows(moved, moved.mean, np.tile(np.eye(4), (5, 1, 1)), np.zeros((5, 4, 4)))
     np.testing.assert_array_equal(same.cov, moved.cov)
 
 

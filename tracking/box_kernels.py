@@ -167,3 +167,78 @@ def expected_edges(state, shared, camera_m, share, turns, side, slope, out):  # 
         for edge in (1, 3):
             H[i, edge, 7] = D[i, edge, 0] = D[i, edge, 1] = 1.0
         D[i, 1, 2], D[i, 3, 2] = -above * shrink, -above
+
+
+@compiled("void(f8[:,::1], UniTuple(f8, 6), f8[:,::1], f8[:,:,::1])")
+def moved(state, step, new, F):  # type: ignore[no-untyped-def]
+    """Rows after a step, and its derivatives: an acceleration that fades, seen from a vehicle that turns.
+
+    Args:
+        state: (R, 9) as ``tracking.box_model``.
+        step: seconds, cosine and sine of the vehicle's turn, its gain of speed (m/s), the share of an acceleration that
+            is kept, and what it adds to the speed (m/s per m/s^2).
+        new: (R, 9); F: (R, 9, 9): outputs.
+    """
+    dt, c, s, faster, kept, speeds = step
+    fading = speeds / (1.0 - kept)
+    covers = fading * (dt - speeds)
+    direct = np.zeros((4, 4))  # of bearing, rates and acceleration by themselves
+    direct[0] = np.array([c, -s * dt, c * dt, -s * covers])
+    direct[1] = np.array([0.0, c, s, c * speeds])
+    direct[2] = np.array([0.0, -s, c, -s * speeds])
+    direct[3, 3] = c * kept
+    at = np.array([1, 2, 3, 8])
+    for i in range(len(state)):
+        gained = faster * math.exp(-state[i, 0])
+        rate_x, rate_y = state[i, 2] + speeds * state[i, 8] - gained, state[i, 3]
+        along = 1.0 + state[i, 2] * dt + covers * state[i, 8]
+        across = state[i, 1] + rate_y * dt
+        alpha = max(c * along + s * across, 0.2)
+        new[i] = state[i]
+        new[i, 0] += math.log(alpha)
+        new[i, 1] = (c * across - s * along) / alpha
+        new[i, 2], new[i, 3] = (c * rate_x + s * rate_y) / alpha, (c * rate_y - s * rate_x) / alpha
+        new[i, 8] *= kept * c / alpha
+        by_alpha = (s / alpha, c * dt / alpha, s * dt / alpha, c * covers / alpha)
+        F[i] = 0.0
+        for n in range(F.shape[1]):
+            F[i, n, n] = 1.0
+        for b in range(4):
+            F[i, 0, at[b]] = by_alpha[b]
+            for a in range(4):
+                F[i, at[a], at[b]] = direct[a, b] / alpha - new[i, at[a]] * by_alpha[b]
+        F[i, 2, 0], F[i, 3, 0] = c * gained / alpha, -s * gained / alpha
+
+
+@compiled("void(f8[:,::1], f8[::1], UniTuple(f8, 6), f8[:,:,::1], f8[:,:,::1])")
+def drifted(state, road_var, noise, F, Q):  # type: ignore[no-untyped-def]
+    """Noise of all states over a step, and the fading of the road under each row.
+
+    Args:
+        state: (R, 9) before the step.
+        road_var: (R,) variance of the departure of each row's road.
+        noise: seconds; powers of white acceleration along and aside, (m/s^2)^2 s, and of white jerk, (m/s^3)^2 s; share
+            of a road's departure that is kept; variance of a width's change.
+        F: (R, 9, 9), its row of the road scaled in place; Q: (R, 9, 9) zeros, output.
+    """
+    dt, along, aside, jerk, keep, width = noise
+    d2, d3, d4, d5 = dt * dt, dt**3, dt**4, dt**5
+    for i in range(len(state)):
+        near2 = math.exp(-2.0 * max(state[i, 0], 0.0))
+        for place, rate, power in ((0, 2, along), (1, 3, aside)):
+            q = power * near2
+            Q[i, place, place] = q * d3 / 3
+            Q[i, place, rate] = Q[i, rate, place] = q * d2 / 2
+            Q[i, rate, rate] = q * dt
+        q = jerk * near2  # white jerk, integrated
+        Q[i, 0, 0] += q * d5 / 20
+        Q[i, 2, 2] += q * d3 / 3
+        Q[i, 8, 8] += q * dt
+        Q[i, 0, 2] += q * d4 / 8
+        Q[i, 0, 8] += q * d3 / 6
+        Q[i, 2, 8] += q * d2 / 2
+        Q[i, 2, 0], Q[i, 8, 0], Q[i, 8, 2] = Q[i, 0, 2], Q[i, 0, 8], Q[i, 2, 8]
+        for n in range(F.shape[2]):
+            F[i, 7, n] *= keep
+        Q[i, 7, 7] = road_var[i] * (1.0 - keep * keep)
+        Q[i, 5, 5] = width

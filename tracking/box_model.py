@@ -6,6 +6,7 @@ slopes of rays in the vehicle frame (``geometry.ground.box_slopes``), so lens an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,37 +125,11 @@ def move(state: np.ndarray, step: Step, fading_s: float) -> tuple[np.ndarray, np
         fading_s: time constant of accelerations (R. A. Singer, "Estimating optimal tracking filter performance for
             manned maneuvering targets", IEEE Transactions on Aerospace and Electronic Systems 6, 1970).
     """
-    dt_s = step.dt_s
-    c, s = np.cos(step.turn_rad), np.sin(step.turn_rad)
-    kept = np.exp(-dt_s / fading_s)
-    speeds = fading_s * (1.0 - kept)  # m/s, and below m, per m/s^2
-    covers = fading_s * (dt_s - speeds)
-    gained = step.faster_mps * np.exp(-state[:, LOG_X])
-    rate_x, rate_y = state[:, RATE_X] + speeds * state[:, ACCELERATION] - gained, state[:, RATE_Y]
-    along = 1.0 + state[:, RATE_X] * dt_s + covers * state[:, ACCELERATION]
-    across = state[:, BEARING] + rate_y * dt_s
-    alpha = np.maximum(c * along + s * across, 0.2)
-    beta = c * across - s * along
-    new = state.copy()
-    new[:, LOG_X] += np.log(alpha)
-    new[:, BEARING] = beta / alpha
-    new[:, RATE_X] = (c * rate_x + s * rate_y) / alpha
-    new[:, RATE_Y] = (c * rate_y - s * rate_x) / alpha
-    new[:, ACCELERATION] *= kept * c / alpha
+    from tracking.box_kernels import moved
 
-    columns = [BEARING, RATE_X, RATE_Y, ACCELERATION]
-    d_alpha = np.array([s, c * dt_s, s * dt_s, c * covers]) / alpha[:, None]
-    F = np.zeros((len(state), STATES, STATES))
-    F[:, range(STATES), range(STATES)] = 1.0
-    F[:, LOG_X, columns] = d_alpha
-    direct = {
-        BEARING: (c, -s * dt_s, c * dt_s, -s * covers),
-        RATE_X: (0.0, c, s, c * speeds),
-        RATE_Y: (0.0, -s, c, -s * speeds),
-        ACCELERATION: (0.0, 0.0, 0.0, c * kept),
-    }
-    for row, own in direct.items():
-        F[:, row, columns] = np.array(own) / alpha[:, None] - new[:, row, None] * d_alpha
-    F[:, RATE_X, LOG_X] = c * gained / alpha
-    F[:, RATE_Y, LOG_X] = -s * gained / alpha
+    kept = math.exp(-step.dt_s / fading_s)
+    turn = math.cos(step.turn_rad), math.sin(step.turn_rad)
+    new, F = np.empty(state.shape), np.empty((len(state), STATES, STATES))
+    state = np.ascontiguousarray(state)
+    moved(state, (step.dt_s, *turn, step.faster_mps, kept, fading_s * (1.0 - kept)), new, F)
     return new, F

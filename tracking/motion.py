@@ -201,23 +201,14 @@ class MetricFilter:
 
     def _drift(self, F: np.ndarray, mean: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Let the road under each object drift, and the noise of all states."""
-        config = self.config
-        Q = np.zeros_like(F)
-        power = np.square(config.acceleration_mps2) * np.exp(-2 * np.maximum(mean[:, LOG_X], 0.0))[:, None]
-        for axis, (place, rate) in enumerate(((LOG_X, RATE_X), (BEARING, RATE_Y))):
-            Q[:, place, place] = power[:, axis] * dt_s**3 / 3
-            Q[:, place, rate] = Q[:, rate, place] = power[:, axis] * dt_s**2 / 2
-            Q[:, rate, rate] = power[:, axis] * dt_s
-        jerk = 2.0 * config.braking_mps2**2 / config.braking_s * np.exp(-2 * np.maximum(mean[:, LOG_X], 0.0))
-        third, second, first = dt_s**3 / 6, dt_s**2 / 2, dt_s  # white jerk, integrated
-        fourth, fifth = dt_s**4 / 8, dt_s**5 / 20
-        block = np.array([[fifth, fourth, third], [fourth, dt_s**3 / 3, second], [third, second, first]])
-        chain = np.array([LOG_X, RATE_X, ACCELERATION])
-        Q[:, chain[:, None], chain] += jerk[:, None, None] * block
+        from tracking.box_kernels import drifted
+
+        config, Q = self.config, np.zeros(F.shape)
+        along, aside = (power**2 for power in config.acceleration_mps2)
+        jerk = 2.0 * config.braking_mps2**2 / config.braking_s
         keep = math.exp(-dt_s / config.own_road_s)
-        F[:, ROAD] *= keep
-        Q[:, ROAD, ROAD] = self._road.variance(slice(None), mean[:, LOG_X]) * (1 - keep**2)
-        Q[:, LOG_W, LOG_W] = config.width_drift_rel**2 * dt_s
+        road_var = self._road.variance(slice(None), mean[:, LOG_X])
+        drifted(mean, road_var, (dt_s, along, aside, jerk, keep, config.width_drift_rel**2 * dt_s), F, Q)
         return F, Q
 
     # -- objects ----------------------------------------------------------------------------------------------

@@ -322,3 +322,71 @@ def take_in(mean, cov, gain, H, C, R, residual, information, push):  # type: ign
                     total += PHt[n, b] * K[o, b]
                 cov[i, n, o] = total
                 cov[i, o, n] = total
+
+
+@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1])")
+def propagate(F, Q, cov, gain, out_cov, out_gain):  # type: ignore[no-untyped-def]
+    """F P F' + Q (N, n, n) and F G (N, n, m) of rows of covariances P (N, n, n) and gains G (N, n, m)."""
+    count, states, _ = F.shape
+    half = np.empty((states, states))
+    for i in range(count):
+        _product(F[i], cov[i], half)
+        _product(F[i], gain[i], out_gain[i])
+        for n in range(states):
+            for o in range(n + 1):
+                total = Q[i, n, o]
+                for k in range(states):
+                    total += half[n, k] * F[i, o, k]
+                out_cov[i, n, o] = out_cov[i, o, n] = total
+
+
+@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1], f8[:,::1])")
+def moved_by_memory(cov, gain, direction, out, gram):  # type: ignore[no-untyped-def]
+    """What directions of the unknowns' error move in the rows, and how alike they do so, in units of the rows' sigmas.
+
+    Args:
+        cov, gain: (N, n, n), (N, n, m).
+        direction: (m, d).
+        out: (N, n, d) output; gram: (d, d) zeros, output.
+    """
+    for i in range(gain.shape[0]):
+        _product(gain[i], direction, out[i])
+        for n in range(gain.shape[1]):
+            weight = 1.0 / max(cov[i, n, n], 1e-12)
+            for a in range(gram.shape[0]):
+                for b in range(a + 1):
+                    gram[a, b] += weight * out[i, n, a] * out[i, n, b]
+    for a in range(gram.shape[0]):
+        for b in range(a):
+            gram[b, a] = gram[a, b]
+
+
+@compiled("void(f8[:,:,::1], f8[:,::1], i8, f8[:,:,::1], f8[:,:,::1])")
+def book_memory(moved, turn, memory, own, gain):  # type: ignore[no-untyped-def]
+    """Directions turned so that the first move the rows most: those become memory, the rest is booked to the rows.
+
+    Args:
+        moved: (N, n, d); turn: (d, d), the strongest direction last.
+        memory: how many are kept.
+        own: (N, n, n) covariances, added to; gain: (N, n, m), its last ``memory`` columns are filled.
+    """
+    count, states, size = moved.shape
+    first = gain.shape[2] - memory
+    turned = np.empty((states, size))
+    for i in range(count):
+        for n in range(states):
+            for d in range(size):
+                total = 0.0
+                for e in range(size):
+                    total += moved[i, n, e] * turn[e, size - 1 - d]
+                turned[n, d] = total
+        for n in range(states):
+            for d in range(memory):
+                gain[i, n, first + d] = turned[n, d] if d < size else 0.0
+            for o in range(n + 1):
+                total = 0.0
+                for d in range(memory, size):
+                    total += turned[n, d] * turned[o, d]
+                own[i, n, o] += total
+                if o != n:
+                    own[i, o, n] = own[i, n, o]

@@ -62,22 +62,20 @@ def predict_shared(
     cov = forward[:, :count] * decay + np.diag(noise)
     smooth = np.linalg.solve(cov, forward).T  # E[s | s'] = mean + smooth (s' - mean'), as a smoother's gain
     left = shared.cov - smooth @ forward
-    gain = rows.gain @ smooth
     after = _with_memory(mean, cov, memory)
+    gain = np.zeros((*rows.gain.shape[:2], count + memory))
     if not len(rows.mean):
-        return after, RowsGiven(rows.mean, rows.cov, np.zeros((0, gain.shape[1], count + memory)))
+        return after, RowsGiven(rows.mean, rows.cov, gain)
+    from tracking.motion_kernels import book_memory, moved_by_memory
+
+    gain[:, :, :count] = rows.gain @ smooth
     # Each direction in units of its own sigma, by what it moves in the rows in units of theirs.
     size, direction = np.linalg.eigh(left)
-    moved = rows.gain @ (direction * np.sqrt(np.maximum(size, 0.0)))
-    scale = 1.0 / np.sqrt(np.maximum(np.einsum("rnn->rn", rows.cov), 1e-12))
-    weighed = (moved * scale[..., None]).reshape(-1, moved.shape[2])
-    gram = weighed.T @ weighed
-    moved = moved @ np.linalg.eigh(gram)[1][:, ::-1]
-    rest = moved[:, :, memory:]
-    kept = np.zeros((*gain.shape[:2], memory))
-    kept[:, :, : moved.shape[2]] = moved[:, :, :memory]
-    own = rows.cov + rest @ rest.transpose(0, 2, 1)
-    return after, RowsGiven(rows.mean, own, np.concatenate([gain, kept], axis=2))
+    own, before = np.array(rows.cov, order="C"), np.ascontiguousarray(rows.gain)
+    moved, gram = np.empty(before.shape), np.zeros(left.shape)
+    moved_by_memory(own, before, np.ascontiguousarray(direction * np.sqrt(np.maximum(size, 0.0))), moved, gram)
+    book_memory(moved, np.ascontiguousarray(np.linalg.eigh(gram)[1]), memory, own, gain)
+    return after, RowsGiven(rows.mean, own, gain)
 
 
 def _with_memory(mean: np.ndarray, cov: np.ndarray, memory: int) -> Shared:
@@ -90,7 +88,11 @@ def _with_memory(mean: np.ndarray, cov: np.ndarray, memory: int) -> Shared:
 
 def predict_rows(rows: RowsGiven, mean: np.ndarray, F: np.ndarray, Q: np.ndarray) -> RowsGiven:
     """Rows moved to ``mean`` (R, n) by a motion of derivatives F (R, n, n) and noise of covariance Q (R, n, n)."""
-    return RowsGiven(mean, F @ rows.cov @ np.swapaxes(F, -1, -2) + Q, F @ rows.gain)
+    from tracking.motion_kernels import propagate
+
+    cov, gain = np.empty(rows.cov.shape), np.empty(rows.gain.shape)
+    propagate(*(np.ascontiguousarray(part) for part in (F, Q, rows.cov, rows.gain)), cov, gain)
+    return RowsGiven(mean, cov, gain)
 
 
 @dataclass(frozen=True, eq=False)
