@@ -88,8 +88,10 @@ def test_detection_rate_is_learned_from_bridged_gaps() -> None:
     rng = np.random.default_rng(4)
     presence = Presence(2.0, 1.0, 5.0, 0.9)
     for _ in range(400):
-        presence.count(0.1 * rng.geometric(0.7, 20), 0.1)  # seen 7 times in 10
+        looks = rng.geometric(0.7, 20)  # seen 7 times in 10
+        presence.count(looks - 1.0, 0.1 * looks, 0.1)
     assert presence.seen_share == pytest.approx(0.7, abs=0.03)
+    assert presence.missed_again == pytest.approx(0.3, abs=0.03)
 
 
 def test_bursts_of_misses_are_learned_from_the_length_of_gaps() -> None:
@@ -98,7 +100,7 @@ def test_bursts_of_misses_are_learned_from_the_length_of_gaps() -> None:
     presence = Presence(2.0, 1.0, 5.0, 0.9)
     for _ in range(400):
         missed = np.where(rng.random(20) < 0.1, rng.geometric(0.4, 20), 0)
-        presence.count(0.1 * (1 + missed), 0.1)
+        presence.count(missed.astype(float), 0.1 * (1 + missed), 0.1)
     assert presence.seen_share == pytest.approx(0.9, abs=0.01)
     assert presence.missed_again == pytest.approx(0.6, abs=0.04)
 

@@ -16,6 +16,7 @@ from tracking.table import (
     DETECTION,
     KEPT,
     LAST,
+    MISSED,
     PP,
     PRESENT,
     PV,
@@ -232,3 +233,23 @@ def test_tracks_begin_from_free_detections_that_are_likely() -> None:
     np.testing.assert_array_equal(new[:, BOX], seen[got][:, D_BOX])
     np.testing.assert_allclose(new[:, PP], 0.035**2 * size**2)
     np.testing.assert_allclose(new[:, VV], np.array([1.44, 1.44, 0.16, 0.16]) * size**2)
+
+
+def test_misses_are_counted_in_looks_and_a_second_one_says_less() -> None:
+    data = random_tracks(np.random.default_rng(31), 3)
+    data[:, MISSED] = [0.0, 0.0, 4.0]
+    seen = random_seen(np.random.default_rng(31), 1)
+    one = np.array([1]), np.array([0])
+    ratio = kernels.likelihood_ratios(data, *one, seen, 1.0, (0.1, 0.4))
+    np.testing.assert_allclose(ratio, [0.1, np.exp(seen[0, D_EVIDENCE]), 0.4])
+    assert data[:, MISSED].tolist() == [1.0, 0.0, 5.0]
+
+
+def test_what_coasts_is_reported_as_long_as_its_place_is_known() -> None:
+    """By the deviation of its centre: 10 px of a box of 30 are more than a third of it in 32 of 100 cases."""
+    data = random_tracks(np.random.default_rng(32), 2)
+    data[:, BOX], data[:, PRESENT], data[:, BELIEVED], data[:, DETECTION] = [50, 50, 30, 30], 0.8, 1.0, -1.0
+    data[:, PP] = [[1e-6] * 4, [100.0] * 4]
+    share = 0.6827**2  # within one deviation along both axes
+    for unseen, rows in ((0.8 * share - 0.01, [0, 1]), (0.8 * share + 0.01, [0]), (0.81, [])):
+        assert kernels.shown(data, 7.0, 1.0, (0.5, 0.5, unseen, -3.0, -3.0), UNKNOWN)[0].tolist() == rows

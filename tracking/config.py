@@ -38,7 +38,8 @@ class TrackerConfig:
         hide_s, return_s, stay_s: mean times until an object gets hidden, until a hidden one is back in view, and
             until it leaves the scene.
         show, hide: a track is reported from the probability ``show`` on, until it falls under ``hide``.
-        show_unseen: a believed track without a detection is reported above this probability.
+        show_unseen: a believed track without a detection is reported above this probability to be in view and where it
+            is predicted.
         drop: tracks less probable, in view or hidden, are forgotten; none is kept unseen longer than ``max_unseen_s``.
         birth_odds: odds that a detection of even evidence that joins no track is a new object, at 10 frames a second;
             at fewer with the square of the time, for more objects come in between frames while clutter stays as it is,
@@ -89,7 +90,7 @@ class TrackerConfig:
     stay_s: float = 8.0
     show: float = 0.87
     hide: float = 0.5
-    show_unseen: float = 0.15
+    show_unseen: float = 0.1
     drop: float = 0.02
     max_unseen_s: float = 2.5
     birth_odds: float = 0.05

@@ -74,11 +74,11 @@ class Presence:
         """Probability that what is there to see, and was missed the last time, is missed once more."""
         return self._longer / (self._longer + self._ended)
 
-    def count(self, gap_s: np.ndarray, dt_s: float) -> None:
-        """Learn from matched tracks last seen ``gap_s`` (K,) ago, frames being dt_s apart."""
+    def count(self, missed: np.ndarray, gap_s: np.ndarray, dt_s: float) -> None:
+        """Learn from matched tracks that ``missed`` (K,) looks saw nothing of, last seen ``gap_s`` (K,) ago."""
         if dt_s <= 0.0:
             return
-        missed = np.maximum(gap_s[gap_s < self._BRIDGED_S + dt_s] / dt_s - 1.0, 0.0)
+        missed = missed[gap_s < self._BRIDGED_S + dt_s]
         gaps = float(np.count_nonzero(missed > 0.5))
         self._hits += len(missed) - gaps
         self._misses += gaps

@@ -29,6 +29,7 @@ from tracking.table import (
     KEPT_S,
     LAST,
     MEAN,
+    MISSED,
     PP,
     PRESENT,
     PV,
@@ -302,21 +303,22 @@ def settle(i, j, gain, rows, columns):  # type: ignore[no-untyped-def]
 # -- believing and learning -------------------------------------------------------------------------------------------
 
 
-@compiled("f8[::1](f8[:,::1], i8[::1], i8[::1], f8[:,::1], f8, UniTuple(f8, 3))")
+@compiled("f8[::1](f8[:,::1], i8[::1], i8[::1], f8[:,::1], f8, UniTuple(f8, 2))")
 def likelihood_ratios(data, rows, columns, seen, share, missed):  # type: ignore[no-untyped-def]
     """(N,) likelihood of this frame if the object of a track is there to see, over that if it is not.
 
     Args:
         rows, columns: (K,) matched tracks and detections.
         share: of the evidence that counts, frames being near in time.
-        missed: the ratio of a track without a detection, of one that had none the last time either, and the time in
-            seconds from which on a detection was the last time.
+        missed: the ratio of a track without a detection, and of one that had none the last time either.
     """
     ratio = np.empty(len(data))
     for n in range(len(data)):
-        ratio[n] = missed[0] if data[n, SEEN] >= missed[2] else missed[1]
+        ratio[n] = missed[0] if data[n, MISSED] == 0.0 else missed[1]
+        data[n, MISSED] += 1.0
     for k in range(len(rows)):
         ratio[rows[k]] = math.exp(seen[columns[k], D_EVIDENCE] * share)
+        data[rows[k], MISSED] = 0.0
     return ratio
 
 
@@ -465,6 +467,15 @@ def newborn(seen, rows, t_s, first_id, setting):  # type: ignore[no-untyped-def]
     return new
 
 
+@numba.njit
+def _likely_near(row):  # type: ignore[no-untyped-def]
+    """Probability that a predicted box is off by less than a third of its size, an IoU of a half, along both axes."""
+    near = 1.0
+    for a in range(2):
+        near *= math.erf(row[_BOX + 2 + a] / (3.0 * math.sqrt(2.0 * row[_PP + a])))
+    return near
+
+
 @compiled(
     "Tuple((i8[::1], i8[:,::1], f8[::1], f8[:,::1], f8[::1], f8[::1]))"
     "(f8[:,::1], f8, f8, UniTuple(f8, 5), UniTuple(f8, 2))"
@@ -487,8 +498,10 @@ def shown(data, t_s, smooth, asked, picture):  # type: ignore[no-untyped-def]
         row = data[n]
         if row[PRESENT] > show and row[BEST] >= best:
             row[BELIEVED] = 1.0
-        least = hide if row[DETECTION] >= 0.0 else unseen
-        if row[BELIEVED] > 0.0 and row[PRESENT] > least and row[MEAN] >= mean:
+        least, sure = hide, 1.0
+        if row[DETECTION] < 0.0:
+            least, sure = unseen, _likely_near(row)
+        if row[BELIEVED] > 0.0 and row[PRESENT] * sure > least and row[MEAN] >= mean:
             rows[count] = n
             count += 1
     whole, xyxy = np.empty((4, count), np.int64), np.empty((count, 4))

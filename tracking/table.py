@@ -19,7 +19,8 @@ LAST = slice(35, 39)  # the last observation, detected or followed: centre and s
 KEPT = slice(39, 59)  # STATE right after it
 KEPT_S = 59  # its time, seconds
 ANCHORS = slice(60, 66)  # x, y, t of two observations before it (``direction.moved_anchors``)
-VOTES = slice(66, 66 + len(CLASSES))
+MISSED = 66  # looks without a detection since the last one
+VOTES = slice(67, 67 + len(CLASSES))
 WIDTH = VOTES.stop
 
 

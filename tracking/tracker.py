@@ -43,6 +43,7 @@ from tracking.table import (
     KEPT,
     KEPT_S,
     LAST,
+    MISSED,
     PRESENT,
     SEEN,
     STATE,
@@ -278,10 +279,11 @@ class Tracker:
         data, presence = self._table.data, self._presence
         if not len(data):
             return
-        presence.count(scene.t_s - data[rows[data[rows, BELIEVED] > 0], SEEN], scene.dt_s)
+        sure = rows[data[rows, BELIEVED] > 0]
+        presence.count(data[sure, MISSED], scene.t_s - data[sure, SEEN], scene.dt_s)
         share = min(scene.dt_s / EVIDENCE_PERIOD_S, 1.0)
         once, again = (1.0 - presence.seen_share) ** share, presence.missed_again**share
-        missed = once, again, scene.t_s - scene.dt_s - 1e-9
+        missed = once, again
         ratio = self._kernels.likelihood_ratios(data, rows, columns, seen.data, share, missed)
         presence.step(data[:, PRESENT], data[:, HIDDEN], ratio, scene.dt_s)
 
