@@ -29,10 +29,8 @@ LEFT, TOP, RIGHT, BOTTOM = range(4)
 GROUND, HEIGHT, WIDTH = range(3)
 CUES: tuple[str, ...] = ("ground", "height", "width")
 
-_LOST = 1e3  # log-sigma of a cue that says nothing: far beyond any real one, yet its square is an ordinary number
 _MAX_RANGE_M = 250.0
 _MIN_RANGE_M = 0.3
-_MIN_SLOPE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -151,87 +149,24 @@ def range_cues(
 
 
 def _cues(camera: Camera, edges: BoxSlopes, priors: SizePriors, doubts: tuple[float, RangeNoise]) -> RangeCues:
+    from geometry.ground_kernels import cue_ranges
+
     pitch_sigma_rad, noise = doubts
     log_size, spread = priors.moments()
-    x_ground = camera.height_m / np.maximum(-edges.slope[:, BOTTOM], _MIN_SLOPE)
-    x_height = _range_by_height(camera, edges, np.exp(log_size[:, 0]), np.exp(log_size[:, 2]))
-    near = np.clip(np.where(edges.seen[:, BOTTOM] & priors.grounded, x_height, x_ground), _MIN_RANGE_M, _MAX_RANGE_M)
-    x_width, width_sigma = _range_by_width(edges, near, log_size, spread)
-    x_m = np.stack([x_ground, x_height, x_width], axis=1)
-
-    grade = np.square(near / camera.height_m) * (pitch_sigma_rad**2)
-    road = noise.camera_height_rel**2 + (noise.road_m / camera.height_m) ** 2
-    # Derivatives of each log-range by the slopes of the upper and lower edge; the width's own noise stands apart.
-    by_bottom = np.stack([near / camera.height_m, near / np.exp(log_size[:, 0]), np.zeros_like(near)], axis=1)
-    by_top = np.stack([np.zeros_like(near), -near / np.exp(log_size[:, 0]), np.zeros_like(near)], axis=1)
-    log_cov = (
-        by_bottom[:, :, None] * by_bottom[:, None] * np.square(edges.sigma[:, BOTTOM])[:, None, None]
-        + by_top[:, :, None] * by_top[:, None] * np.square(edges.sigma[:, TOP])[:, None, None]
-    )
-    log_cov[:, GROUND, GROUND] += grade + road
-    log_cov[:, HEIGHT, HEIGHT] += np.square(spread[:, 0])
-    log_cov[:, WIDTH, WIDTH] += np.square(width_sigma)
-    lost = _lost(edges, priors, x_m) | ~np.isfinite(log_cov[:, range(3), range(3)])
-    log_cov = np.where(lost[:, :, None] | lost[:, None, :], 0.0, log_cov)
-    log_cov[:, range(3), range(3)] += np.where(lost, _LOST**2, 0.0)
-    return RangeCues(np.where(lost, np.nan, x_m), log_cov, log_size[:, :2], spread[:, :2])
-
-
-def _range_by_height(camera: Camera, edges: BoxSlopes, height_m: np.ndarray, length_m: np.ndarray) -> np.ndarray:
-    """x from the angle between upper and lower edge; of a roof below the camera the far rim is seen, not the near."""
-    angle = np.maximum(edges.slope[:, TOP] - edges.slope[:, BOTTOM], _MIN_SLOPE)
-    x_m = height_m / angle
-    below = np.maximum(camera.height_m - height_m, 0.0)
-    far_rim = below * (1.0 / x_m - 1.0 / (x_m + length_m))
-    return height_m / np.maximum(angle - far_rim, _MIN_SLOPE)
-
-
-def _range_by_width(
-    edges: BoxSlopes, near_m: np.ndarray, log_size: np.ndarray, spread: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """x and its log-sigma from the angle between the sides of a body that points along the road.
-
-    Off the axis a part of the flank is seen too: the inner side of the box belongs to the far corner. A box wider
-    than that body allows at the range its height says is turned, and says nothing of range by its width.
-    """
-    width_m, length_m = np.exp(log_size[:, 1]), np.exp(log_size[:, 2])
-    left, right = edges.slope[:, LEFT], edges.slope[:, RIGHT]
-    outer = np.where(np.abs(left) > np.abs(right), left, right)
-    inner_near = outer - np.sign(outer) * width_m / near_m
-    inner = np.where(inner_near * outer > 0, inner_near * near_m / (near_m + length_m), inner_near)
-    expected = np.maximum(np.abs(outer - inner), _MIN_SLOPE)
-    seen = np.maximum(left - right, _MIN_SLOPE)
-    flank = np.abs(inner - inner_near) / expected
-    noise = np.hypot(edges.sigma[:, LEFT], edges.sigma[:, RIGHT]) / expected
-    sigma = np.sqrt(spread[:, 1] ** 2 + (0.5 * flank) ** 2 + (flank * spread[:, 2]) ** 2 + noise**2)
-    excess = np.log(seen / expected)
-    turned = excess > 1.5 * np.hypot(sigma, spread[:, 0])
-    return near_m * expected / seen, np.where(turned, np.inf, sigma)
-
-
-def _lost(edges: BoxSlopes, priors: SizePriors, x_m: np.ndarray) -> np.ndarray:
-    """(N, 3) cues that cannot be used: an edge cut off, an object that does not stand on the road, the horizon."""
-    top, bottom = edges.seen[:, TOP], edges.seen[:, BOTTOM]
-    ground = bottom & priors.grounded & (-edges.slope[:, BOTTOM] > _MIN_SLOPE)
-    height = top & bottom & (edges.slope[:, TOP] - edges.slope[:, BOTTOM] > _MIN_SLOPE)
-    width = edges.seen[:, LEFT] & edges.seen[:, RIGHT] & (edges.slope[:, LEFT] - edges.slope[:, RIGHT] > _MIN_SLOPE)
-    usable = np.stack([ground, height, width], axis=1)
-    return ~(usable & np.isfinite(x_m) & (x_m < 2 * _MAX_RANGE_M))
+    x_m, log_cov = np.empty((len(edges.slope), 3)), np.empty((len(edges.slope), 3, 3))
+    road = (camera.height_m, pitch_sigma_rad, noise.camera_height_rel, noise.road_m)
+    sizes = log_size.copy(), spread.copy(), priors.grounded.copy()  # shared ones are read-only: loops refuse them
+    cue_ranges(edges.slope, edges.sigma, edges.seen, *sizes, road, x_m, log_cov)
+    return RangeCues(x_m, log_cov, log_size[:, :2], spread[:, :2])
 
 
 def fuse_cues(cues: RangeCues) -> tuple[np.ndarray, np.ndarray]:
     """Generalised least squares over the cues: x (N,) in metres and its log-sigma (N,); NaN and inf without a cue."""
-    have = np.isfinite(cues.x_m)
-    log_x = np.log(np.where(have, cues.x_m, 1.0))
-    information = np.linalg.inv(cues.log_cov)
-    weight = information.sum(axis=2)
-    total = weight.sum(axis=1)
-    mean = np.sum(weight * log_x, axis=1) / total
-    rest = np.where(have, log_x - mean[:, None], 0.0)
-    chi2 = np.einsum("ni,nij,nj->n", rest, information, rest)
-    scale = np.sqrt(np.maximum(chi2 / np.maximum(have.sum(axis=1) - 1, 1), 1.0))
-    any_cue = have.any(axis=1)
-    return np.where(any_cue, np.exp(mean), np.nan), np.where(any_cue, scale / np.sqrt(total), np.inf)
+    from geometry.ground_kernels import fused
+
+    mean, sigma = np.empty(len(cues.x_m)), np.empty(len(cues.x_m))
+    fused(np.ascontiguousarray(cues.x_m), np.ascontiguousarray(cues.log_cov), mean, sigma)
+    return np.exp(mean), sigma
 
 
 def range_objects(

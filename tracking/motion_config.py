@@ -34,7 +34,7 @@ class MotionConfig:
             it (parked so, or crossing), and how well.
         measured_ranges: the ranges handed in are of another sensor (stereo, radar) and are measured too; else they
             are taken to come from the same boxes, and passed over.
-        kerb_m: as own_road_m, of people and riders, who stand on kerbs.
+        kerb_m: as own_road_m, of people and riders, of whom half stand on kerbs of 0.1 m.
         kind_road_rad: slope of the road under one object as the choice between body kinds takes it: wider than
             own_road_rad, for it must not see a van in every car on a kerb.
         road_freedom: degrees of freedom of the departures' tails (Student's t).
@@ -66,7 +66,7 @@ class MotionConfig:
     across_share: float = 0.1
     aligned_rad: float = 0.06
     measured_ranges: bool = False
-    kerb_m: float = 0.10
+    kerb_m: float = 0.07
     kind_road_rad: float = 0.010
     road_freedom: float = 5.0
     rough_first: float = 1.0
