@@ -116,6 +116,19 @@ def test_ppyoloe_file_gets_its_side_inputs(constant_onnx: MakeOnnx) -> None:
     assert feeds["scale_factor"].tolist() == [[1, 1]] and feeds["im_shape"].tolist() == [[64, 96]]
 
 
+@pytest.mark.parametrize(("bus", "wins"), [(0.45, "bus"), (0.25, "truck")])
+def test_a_bus_wins_against_a_rival_that_is_a_little_surer(constant_onnx: MakeOnnx, bus: float, wins: str) -> None:
+    """Odds of 0.5 are 1, of 0.45 0.82, which doubled is more; of 0.25 they are 0.33. Scores stay their own."""
+    boxes, scores = np.zeros((1, 7, 4), np.float32), np.zeros((1, 7, 3), np.float32)
+    boxes[0, :3] = [[20, 12, 52, 40], [20, 12, 52, 41], [60, 12, 90, 40]]
+    scores[0, 0, 0], scores[0, 1, 1], scores[0, 2, 2] = 0.5, bus, 0.47
+    metadata = {"roadlens.head": "decoded", "roadlens.classes": json.dumps(["truck", "bus", "car"])}
+    path = constant_onnx(f"bus{bus}", {"boxes": boxes, "scores": scores}, metadata=metadata)
+    found = load_detector(path, score_threshold=0.1).detect(PICTURE)
+    assert {CLASSES[c] for c in found.class_id} == {wins, "car"}
+    assert (np.diff(found.score) <= 0).all() and found.score.max() == pytest.approx(0.5 if wins == "truck" else 0.47)
+
+
 def test_own_metadata_is_obeyed(constant_onnx: MakeOnnx) -> None:
     boxes, scores = np.zeros((1, 7, 4), np.float32), np.zeros((1, 7, 3), np.float32)
     boxes[0, :4] = [[20, 12, 52, 40], [20, 12, 52, 48], [60, 12, 90, 40], [1, 1, 9, 9]]
