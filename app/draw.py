@@ -31,7 +31,7 @@ from app.palette import (
 )
 from app.sprites import Sprite, lay_text
 from app.types import EventKind, FrameResult, going_on
-from app.video_types import BufferPool, with_beside
+from app.video_types import BufferPool
 from geometry.camera import Camera
 from perception.types import CLASSES, ON_ROAD, Frame, LaneBoundary, Lanes
 from tracking.lane_position import lane_positions
@@ -48,7 +48,7 @@ class Painter:
     def __init__(self, width_px: int, height_px: int, *, birdseye: bool = True) -> None:
         self.scale = max(height_px, 240) / 720
         self._panel = BirdsEyePanel(height_px) if birdseye else None
-        self.size_px = (width_px + self.beside_px, height_px)
+        self.size_px = (width_px + (self._panel.size_px[0] if self._panel else 0), height_px)
         self._buffers = BufferPool()
         self._edge_px = max(1, round(3 * self.scale))
         self._corners = sv.BoxCornerAnnotator(
@@ -58,26 +58,15 @@ class Painter:
         )
         self._font_px = max(10, round(19 * self.scale))
 
-    @property
-    def beside_px(self) -> int:
-        """Columns that the panel takes at the right of the picture."""
-        return self._panel.size_px[0] if self._panel else 0
-
-    def draw(self, frame: Frame, result: FrameResult, camera: Camera, *, in_place: bool = False) -> np.ndarray:
+    def draw(self, frame: Frame, result: FrameResult, camera: Camera) -> np.ndarray:
         """(h, w, 3) annotated picture, the bird's-eye panel at its right; ``camera`` as used for this frame.
 
         The picture is the caller's for as long as he holds it or a view of it; then it is drawn on again.
-
-        Args:
-            in_place: nobody needs the frame's own picture any more: it is drawn on, where its pool (``BufferPool``)
-                kept ``beside_px`` free at its right, which saves a copy.
         """
         width_px = frame.bgr.shape[1]
-        own = with_beside(frame.bgr, self.beside_px) if in_place else None
-        image = self._buffers.take(self.size_px[1], self.size_px[0]) if own is None else own
+        image = self._buffers.take(self.size_px[1], self.size_px[0])
         picture = image[:, :width_px]  # a view: what is drawn on it is drawn in place
-        if own is None:
-            picture[:] = frame.bgr
+        picture[:] = frame.bgr
         warned = [event.track_id for event in result.events if event.track_id]
         alert = np.isin(result.tracks.track_id, warned) if warned else np.zeros(len(result.tracks), bool)
         if self._panel is not None:

@@ -167,7 +167,7 @@ class _Run:
             end_s=clip.end_s,
             every=clip.every,
             rate=None if clip.rate_hz is None else Fraction(clip.rate_hz).limit_denominator(1001),
-            buffers=BufferPool(self.painter.beside_px if self.painter else 0),
+            buffers=BufferPool(),
             report=self.report,
         )
 
@@ -192,7 +192,7 @@ class _Run:
                 picture = None
                 if self.painter is not None:
                     watch = Stopwatch(result.stage_ms)
-                    picture = self.painter.draw(frame, result, camera_at(self.camera, result.pose), in_place=True)
+                    picture = self.painter.draw(frame, result, camera_at(self.camera, result.pose))
                     watch.lap("draw")
                     result = replace(result, stage_ms=watch.ms)
                 yield result, picture

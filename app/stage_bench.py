@@ -61,22 +61,19 @@ def measure(plan: BenchPlan) -> dict[str, Any]:
 
 def _measure(plan: BenchPlan) -> dict[str, Any]:
     settings = Settings().changed(detector={"file": plan.detector, "threads": plan.threads})
-    info = None if plan.clip is None else probe(plan.clip)
-    if info is not None:
-        plan = replace(plan, size_px=info.size_px)
-    painter = Painter(*plan.size_px)
-    buffers = BufferPool(painter.beside_px)
-    if plan.clip is None or info is None:
+    if plan.clip is None:
         camera = load_profile(plan.camera or "generic").for_size(*plan.size_px)
-        source: Iterator[tuple[Frame, Detections | None]] = _synthetic(camera, plan, buffers)
+        source: Iterator[tuple[Frame, Detections | None]] = _synthetic(camera, plan)
         settings = settings.changed(camera={"profile": plan.camera or "generic"})
     else:
+        info = probe(plan.clip)
         settings = settings.changed(camera={"profile": camera_for(plan.clip, plan.camera).profile})
-        source = ((frame, None) for frame in frames(info, threads=plan.threads, buffers=buffers))
+        source = ((frame, None) for frame in frames(info, threads=plan.threads, buffers=BufferPool()))
+        plan = replace(plan, size_px=info.size_px)
     pipeline = build_pipeline(settings, plan.size_px)
     times: dict[str, list[float]] = defaultdict(list)
     counts = []
-    for number, result in enumerate(_timed(source, pipeline, painter, plan)):
+    for number, result in enumerate(_timed(source, pipeline, plan)):
         if number >= WARM_UP_FRAMES + plan.frames:
             break
         if number >= WARM_UP_FRAMES:
@@ -106,10 +103,11 @@ def _figures(times: dict[str, list[float]], counts: list[int], pipeline: Pipelin
 
 
 def _timed(
-    source: Iterator[tuple[Frame, Detections | None]], pipeline: Pipeline, painter: Painter, plan: BenchPlan
+    source: Iterator[tuple[Frame, Detections | None]], pipeline: Pipeline, plan: BenchPlan
 ) -> Iterator[FrameResult]:
     """Results with the times of all stages, drawing, encoding and records included."""
     camera = pipeline.camera
+    painter = Painter(*plan.size_px)
     with tempfile.TemporaryDirectory() as folder:
         writer = VideoWriter(Path(folder) / "bench.mp4", painter.size_px, Fraction(25), threads=plan.threads)
         with writer:
@@ -122,7 +120,7 @@ def _timed(
                 watch.lap("detect")
                 result = pipeline.step(frame, known if known is not None else found, stage_ms=watch.ms)
                 watch = Stopwatch(result.stage_ms)
-                picture = painter.draw(frame, result, camera_at(camera, result.pose), in_place=True)
+                picture = painter.draw(frame, result, camera_at(camera, result.pose))
                 watch.lap("draw")
                 writer.write(picture, frame.t_s)
                 watch.lap("encode")
@@ -132,11 +130,8 @@ def _timed(
                 watch = Stopwatch()
 
 
-def _synthetic(camera: Camera, plan: BenchPlan, buffers: BufferPool) -> Iterator[tuple[Frame, Detections | None]]:
-    """A straight marked road with textured verges, and boxes of cars at steady speeds: the same work every frame.
-
-    Pictures are in buffers of a pool, as decoded ones are.
-    """
+def _synthetic(camera: Camera, plan: BenchPlan) -> Iterator[tuple[Frame, Detections | None]]:
+    """A straight marked road with textured verges, and boxes of cars at steady speeds: the same work every frame."""
     rng = np.random.default_rng(0)
     total = WARM_UP_FRAMES + plan.frames
     lane = rng.integers(-1, 2, plan.objects) * 3.5
@@ -145,15 +140,13 @@ def _synthetic(camera: Camera, plan: BenchPlan, buffers: BufferPool) -> Iterator
     noise = rng.integers(0, 24, (camera.height_px, camera.width_px, 3), dtype=np.uint8)
     for index in range(total):
         t_s = index / 25
-        picture = buffers.take(camera.height_px, camera.width_px)
-        np.add(np.roll(noise, index * 3, axis=0), np.uint8(70), out=picture)
+        picture = np.roll(noise, index * 3, axis=0) + np.uint8(70)
         _paint(picture, camera, 20.0 * t_s)
         boxes = _car_boxes(camera, x_m + closing_mps * t_s, lane)
         for left, top, right, bottom in boxes.astype(int):
             cv2.rectangle(picture, (left, top), (right, bottom), (40, 40, 60), -1)
         found = Detections(boxes, np.full(plan.objects, 0.8), np.full(plan.objects, CLASS_ID["car"]))
         yield Frame(index, t_s, picture), found
-        del picture
 
 
 def _paint(picture: np.ndarray, camera: Camera, travelled_m: float) -> None:

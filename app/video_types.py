@@ -72,36 +72,23 @@ class ReadReport:
 
 @dataclass
 class BufferPool:
-    """Frame buffers used again and again: a buffer is free when nobody but the pool holds it or a view of it.
+    """Frame buffers used again and again: a buffer is free when nobody but the pool holds it or a view of it."""
 
-    ``beside_px``: columns kept free at the right of each picture, for what is drawn beside it (``beside``).
-    """
-
-    beside_px: int = 0
     _buffers: list[np.ndarray] = field(default_factory=list)
 
     def take(self, height_px: int, width_px: int) -> np.ndarray:
-        """A (H, W, 3) uint8 picture with old content; a new one only where all others are in use."""
-        shape = (height_px, width_px + self.beside_px, 3)
+        """A (H, W, 3) uint8 buffer with old content; a new one only where all others are in use."""
+        shape = (height_px, width_px, 3)
         for position in range(len(self._buffers)):
             # Two references: the list's and the argument of getrefcount. A view or a consumer would be a third.
             if self._buffers[position].shape == shape and sys.getrefcount(self._buffers[position]) == 2:
-                return self._buffers[position][:, :width_px] if self.beside_px else self._buffers[position]
+                return self._buffers[position]
         buffer = np.empty(shape, np.uint8)
         self._buffers.append(buffer)
-        return buffer[:, :width_px] if self.beside_px else buffer
+        return buffer
 
     def __len__(self) -> int:
         return len(self._buffers)
-
-
-def with_beside(picture: np.ndarray, beside_px: int) -> np.ndarray | None:
-    """(H, W + beside, 3): a picture and the columns that its pool kept free at its right; None where there are none."""
-    whole = picture if beside_px == 0 else picture.base
-    height, width = picture.shape[:2]
-    if whole is None or whole.shape != (height, width + beside_px, 3) or not whole.flags.writeable:
-        return None
-    return whole if whole.ctypes.data == picture.ctypes.data else None
 
 
 class FreshBuffers(BufferPool):

@@ -9,7 +9,6 @@ from app.draw_birdseye import BirdsEyePanel, _Trail, outlines, predictions
 from app.palette import ALERT, CLASS_COLOURS, WHITE, Strokes, bgr, frame_boxes, put_text, shade, text_width, tint
 from app.sprites import Sprite, lay_text
 from app.types import CameraPose, Event, EventKind, FrameResult
-from app.video_types import BufferPool
 from geometry.box3d import corners
 from geometry.camera import Camera
 from geometry.types import GroundPoints
@@ -146,21 +145,6 @@ def test_a_picture_is_the_callers_until_he_lets_go_of_it() -> None:
     del first
     third = painter.draw(Frame(2, 1.2, picture), result(Tracks.empty()), camera(64, 48))
     assert third.ctypes.data == address
-
-
-def test_drawn_in_place_it_is_the_same_picture_without_a_copy() -> None:
-    rng = np.random.default_rng(4)
-    copied, placed = Painter(640, 360), Painter(640, 360)
-    picture = BufferPool(placed.beside_px).take(360, 640)
-    picture[:] = rng.integers(0, 256, picture.shape, dtype=np.uint8)
-    separate = picture.copy()
-    wanted = copied.draw(Frame(0, 1.0, separate), result(tracks()), camera(), in_place=True)
-    assert not np.shares_memory(wanted, separate), "no room beside it: nothing is drawn on it"
-    got = placed.draw(Frame(0, 1.0, picture), result(tracks()), camera(), in_place=True)
-    np.testing.assert_array_equal(got, wanted)
-    assert np.shares_memory(got, picture) and got.shape == (360, placed.size_px[0], 3)
-    plain = Painter(640, 360, birdseye=False)
-    assert plain.draw(Frame(0, 1.0, separate), result(tracks()), camera(), in_place=True) is separate
 
 
 def test_a_flat_ellipse_has_its_axes() -> None:
