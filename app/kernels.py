@@ -20,6 +20,7 @@ MODULES = (
     "tracking.motion_kernels",
     "tracking.point_kernels",
     "tracking.score_kernels",
+    "tracking.shared_kernels",
 )
 
 

@@ -118,17 +118,15 @@ def size_priors(class_id: np.ndarray) -> SizePriors:
     Raises:
         ValueError: an index outside the vocabulary.
     """
-    ids = np.asarray(class_id, np.int64)
-    table = _table()
-    if ids.size and (ids.min() < 0 or ids.max() >= len(table.grounded)):
-        raise ValueError(f"class_id spans {ids.min()} to {ids.max()}, must be 0 to {len(table.grounded) - 1}")
-    return _rows(ids.tobytes())
+    return _rows(np.asarray(class_id, np.int64).tobytes())
 
 
 @lru_cache(maxsize=256)
 def _rows(ids: bytes) -> SizePriors:
     """The same classes come frame after frame; the arrays are shared, so nobody may write into them."""
     table, rows = _table(), np.frombuffer(ids, np.int64)
+    if rows.size and (rows.min() < 0 or rows.max() >= len(table.grounded)):
+        raise ValueError(f"class_id spans {rows.min()} to {rows.max()}, must be 0 to {len(table.grounded) - 1}")
     columns = [getattr(table, name)[rows] for name in _COLUMNS]
     for column in columns:
         column.flags.writeable = False

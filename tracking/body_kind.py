@@ -35,9 +35,9 @@ class BodyKinds:
     """Evidence on the body kind of every row, and the means of the wide priors that follow from it."""
 
     def __init__(self, config: MotionConfig) -> None:
-        from tracking.motion_kernels import kind_shares, weigh_heights
+        from tracking.motion_kernels import kind_shares, proportions, weigh_heights
 
-        self._weigh, self._shares = weigh_heights, kind_shares
+        self._weigh, self._shares, self._proportions = weigh_heights, kind_shares, proportions
         self._config = config
         log_weight = -0.5 * _FREEDOM * (np.log(_SCALES) + 1.0 / _SCALES)  # inverse gamma, over log scale
         self._log_weight = log_weight - np.logaddexp.reduce(log_weight)
@@ -117,17 +117,12 @@ class BodyKinds:
 
     def _shape(self, at: np.ndarray, rows: RowsGiven, shared: Shared, priors: SizePriors) -> np.ndarray:
         """Log-likelihood (R, KINDS) of the proportion of width to height, the filter's wide prior taken out."""
-        gain = rows.gain[:, LOG_W] - rows.gain[:, LOG_H]
-        own = rows.cov[:, LOG_W, LOG_W] + rows.cov[:, LOG_H, LOG_H] - 2 * rows.cov[:, LOG_W, LOG_H]
-        variance = own + np.sum((gain @ shared.cov) * gain, axis=1)
-        believed = rows.mean[:, LOG_W] - rows.mean[:, LOG_H]
-        prior_var = np.square(wide_prior(priors).sigma[:, :2]).sum(axis=1)
-        prior = self._wide[at, 1] - self._wide[at, 0]
-        learned = np.maximum(1.0 / variance - 1.0 / prior_var, 1.0 / _NO_WIDTH)
-        measured = (believed / variance - prior / prior_var) / learned
-        spread = np.square(priors.spread[..., :2]).sum(axis=2) + (1.0 / learned)[:, None]
-        rest = measured[:, None] - (priors.log_hwl[..., 1] - priors.log_hwl[..., 0])
-        return -0.5 * (rest**2 / spread + np.log(spread))
+        kinds = np.empty((2 * KINDS, len(at), 3))
+        kinds[:KINDS], kinds[KINDS:] = priors.log_hwl.swapaxes(0, 1), priors.spread.swapaxes(0, 1)
+        wide, sigma, out = self._wide[at], wide_prior(priors).sigma, np.empty((len(at), KINDS))
+        parts = (np.ascontiguousarray(part) for part in (rows.mean, rows.cov, rows.gain, shared.cov))
+        self._proportions(*parts, (LOG_H, LOG_W), wide, sigma, kinds, _NO_WIDTH, out)
+        return out
 
     def recentred(self, at: np.ndarray, share: np.ndarray, priors: SizePriors) -> np.ndarray:
         """Move the wide priors of some rows to the mean over their kinds; (R, 3) of information added to log sizes."""

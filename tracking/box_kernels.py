@@ -242,3 +242,34 @@ def drifted(state, road_var, noise, F, Q):  # type: ignore[no-untyped-def]
             F[i, 7, n] *= keep
         Q[i, 7, 7] = road_var[i] * (1.0 - keep * keep)
         Q[i, 5, 5] = width
+
+
+@compiled("void(f8[:,::1], f8[:,::1], f8[:,::1], UniTuple(f8, 3), f8[:,::1])")
+def tangents(xy, coeff, reach, doubts, out):  # type: ignore[no-untyped-def]
+    """Direction of parallel lines at places beside them: tangents where the normals through the places meet the lines.
+
+    Args:
+        xy: (N, 2) vehicle metres.
+        coeff: (K, 4) of y = c0 + c1 x + c2 x^2 + c3 x^3; reach: (K, 2) nearest and farthest x with evidence.
+        doubts: deviation of a tangent (rad), growth beyond the evidence (rad/m), most that a direction may be (rad).
+        out: (N, 2) direction, mean by inverse variance, and the deviation of the surest.
+    """
+    tangent, bend, most = doubts
+    for i in range(len(xy)):
+        total, weights, best = 0.0, 0.0, math.inf
+        for k in range(len(coeff)):
+            x, slope, inside = xy[i, 0], 0.0, 0.0
+            for turn in range(2):  # beside the place, then at the foot of the normal
+                inside = min(max(x, reach[k, 0]), reach[k, 1])
+                y, slope = 0.0, 0.0
+                for c in range(3, -1, -1):  # Horner's rule, of the derivative as well
+                    slope = slope * inside + y
+                    y = y * inside + coeff[k, c]
+                if turn == 0:
+                    y += slope * (x - inside)
+                    x += (xy[i, 1] - y) * slope / (1.0 + slope * slope)
+            sigma = math.hypot(tangent, bend * abs(x - inside))
+            total += min(max(math.atan(slope), -most), most) / (sigma * sigma)
+            weights += 1.0 / (sigma * sigma)
+            best = min(best, sigma)
+        out[i, 0], out[i, 1] = total / weights, best  # lines of one road share its departures

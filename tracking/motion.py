@@ -197,7 +197,7 @@ class MetricFilter:
 
     def _step(self, dt_s: float) -> Step:
         faster = self._ego.speed_mps - self._last_speed_mps
-        return Step(dt_s, float(np.nan_to_num(self._ego.yaw_rate_radps)) * dt_s, float(np.nan_to_num(faster)))
+        return Step(dt_s, _or_zero(self._ego.yaw_rate_radps) * dt_s, _or_zero(faster))
 
     def _drift(self, F: np.ndarray, mean: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Let the road under each object drift, and the noise of all states."""
@@ -399,7 +399,7 @@ class MetricFilter:
         absolute = math.isfinite(self._ego.speed_mps)
         if absolute:
             v = v + np.array([self._ego.speed_mps, 0.0])
-            metric[:, 2, 2] += float(np.nan_to_num(self._ego.speed_sigma_mps)) ** 2
+            metric[:, 2, 2] += _or_zero(self._ego.speed_sigma_mps) ** 2
         return MetricState(
             xy_m=xy * nan[:, None],
             v_mps=v * nan[:, None],
@@ -417,11 +417,14 @@ def _parts(rows: RowsGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows.mean, rows.cov, rows.gain
 
 
+def _or_zero(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
 def _metres(mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions and relative velocities in metres, (N, 2) each, and their joint covariance (N, 4, 4)."""
-    x_m = np.exp(mean[:, LOG_X])
-    J = np.zeros((len(mean), 4, 4))
-    J[:, range(4), range(4)] = x_m[:, None]
-    J[:, 1:, 0] = mean[:, BEARING : RATE_Y + 1] * x_m[:, None]
-    ratio = mean[:, BEARING : RATE_Y + 1] * x_m[:, None]
-    return np.stack([x_m, ratio[:, 0]], axis=1), ratio[:, 1:], J @ cov[:, :4, :4] @ J.transpose(0, 2, 1)
+    from tracking.motion_kernels import metres
+
+    place, metric = np.empty((len(mean), 4)), np.empty((len(mean), 4, 4))
+    metres(mean, cov, place, metric)
+    return place[:, :2], place[:, 2:], metric

@@ -8,21 +8,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
 from geometry.compiled import compiled
-
-
-@numba.njit
-def _product(first, second, out):  # type: ignore[no-untyped-def]
-    """The product of two matrices, into the third."""
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            total = 0.0
-            for k in range(second.shape[0]):
-                total += first[i, k] * second[k, j]
-            out[i, j] = total
+from tracking.shared_kernels import product
 
 
 @compiled("void(i8[::1], f8[:,::1], f8[::1], f8[::1], f8[:,::1], UniTuple(f8[:,:,::1], 2), f8[:,::1])")
@@ -174,7 +163,7 @@ def kind_moments(  # type: ignore[no-untyped-def]
                     total += value * step[u]
                 centre[k, n] = total
                 out_mean[i, n] += share[i, k] * total
-            _product(left, shared_cov, spread)
+            product(left, shared_cov, spread)
             for n in range(states):
                 for o in range(states):
                     total = cov[i, n, o]
@@ -190,203 +179,82 @@ def kind_moments(  # type: ignore[no-untyped-def]
                     out_cov[i, n, o] += share[i, k] * apart
 
 
-@numba.njit(inline="always")
-def _factor(S, size):  # type: ignore[no-untyped-def]
-    """Cholesky's factor in place of the lower triangle of the first ``size`` rows; True where there is one."""
-    for a in range(size):
-        for b in range(a + 1):
-            total = S[a, b]
-            for c in range(b):
-                total -= S[a, c] * S[b, c]
-            if a == b:
-                if not total > 0.0:
-                    return False
-                S[a, a] = math.sqrt(total)
-            else:
-                S[a, b] = total / S[b, b]
-    return True
-
-
-@numba.njit
-def _innovation(H, cov, R, PHt, S):  # type: ignore[no-untyped-def]
-    """P H' (n, k) and S = H P H' + R (k, k) of one row, into the last two arguments."""
-    size, states = H.shape
-    for n in range(states):
-        for a in range(size):
-            total = 0.0
-            for o in range(states):
-                total += cov[n, o] * H[a, o]
-            PHt[n, a] = total
-    for a in range(size):
-        for b in range(size):
-            total = R[a, b]
-            for n in range(states):
-                total += H[a, n] * PHt[n, b]
-            S[a, b] = total
-
-
-@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
-def surprises(cov, H, C, R, residual, shared_cov, out):  # type: ignore[no-untyped-def]
-    """Normalised innovation squared of each row, the shared unknowns' part in it; NaN where S is not positive.
+@compiled("void(f8[:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1])")
+def metres(mean, cov, place, metric):  # type: ignore[no-untyped-def]
+    """Positions and velocities in metres and their joint covariance, from logarithms and shares of the distance.
 
     Args:
-        cov, H, R, residual: (N, n, n), (N, k, n), (N, k, k), (N, k).
-        C: (N, k, m) derivatives by the shared unknowns, the rows' gains included.
-        shared_cov: (m, m).
-        out: (N,).
+        mean, cov: (N, n), (N, n, n) whose first four are log x, y/x, vx/x, vy/x.
+        place: (N, 4) x, y, vx, vy; metric: (N, 4, 4): outputs.
     """
-    count, size, states = H.shape
-    unknowns = C.shape[2]
-    PHt, S, z = np.empty((states, size)), np.empty((size, size)), np.empty(size)
-    weighed = np.empty((size, unknowns))
-    for i in range(count):
-        _innovation(H[i], cov[i], R[i], PHt, S)
-        _product(C[i], shared_cov, weighed)
-        for a in range(size):
-            for b in range(size):
-                for u in range(unknowns):
-                    S[a, b] += weighed[a, u] * C[i, b, u]
-        if not _factor(S, size):
-            out[i] = np.nan
-            continue
-        out[i] = 0.0
-        for a in range(size):
-            total = residual[i, a]
-            for b in range(a):
-                total -= S[a, b] * z[b]
-            z[a] = total / S[a, a]
-            out[i] += z[a] * z[a]
+    for i in range(len(mean)):
+        x = math.exp(mean[i, 0])
+        ratio = (1.0, mean[i, 1], mean[i, 2], mean[i, 3])
+        for a in range(4):
+            place[i, a] = x * ratio[a]
+            for b in range(4):
+                total = ratio[a] * ratio[b] * cov[i, 0, 0]
+                if a > 0:
+                    total += ratio[b] * cov[i, a, 0]
+                if b > 0:
+                    total += ratio[a] * cov[i, 0, b]
+                if a > 0 and b > 0:
+                    total += cov[i, a, b]
+                metric[i, a, b] = x * x * total
 
 
 @compiled(
-    "void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])"
+    "void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], UniTuple(i8, 2), f8[:,::1], f8[:,::1], f8[:,:,::1], f8,"
+    " f8[:,::1])"
 )
-def take_in(mean, cov, gain, H, C, R, residual, information, push):  # type: ignore[no-untyped-def]
-    """Kalman update of rows given the shared unknowns, in place (covariances in Joseph's form), and what they tell of
-    those.
+def proportions(mean, cov, gain, shared_cov, at, wide, wide_sigma, kinds, most, out):  # type: ignore[no-untyped-def]
+    """Log-likelihood of each kind by what was learned of width over height, the wide prior taken out.
 
     Args:
-        mean, cov, gain: (N, n), (N, n, n), (N, n, m), changed in place.
-        H, C, R, residual: as ``surprises``.
-        information, push: (m, m) and (m,), added to.
+        mean, cov, gain, shared_cov: as ``kind_gains``.
+        at: indices of log height and log width in a row.
+        wide, wide_sigma: (N, 3) of the wide priors over log height, width and length.
+        kinds: (2 K, N, 3) log sizes of every kind, then their spreads.
+        most: variance of a proportion that nothing was learned of.
+        out: (N, K).
     """
-    count, size, states = H.shape
-    unknowns = C.shape[2]
-    PHt, S, inverse = np.empty((states, size)), np.empty((size, size)), np.empty((size, size))
-    K, A, AP = np.empty((states, size)), np.empty((states, states)), np.empty((states, states))
-    for i in range(count):
-        _innovation(H[i], cov[i], R[i], PHt, S)
-        _factor(S, size)
-        for c in range(size):  # columns of the inverse: forward, then back
-            for a in range(size):
-                total = 1.0 if a == c else 0.0
-                for b in range(a):
-                    total -= S[a, b] * inverse[b, c]
-                inverse[a, c] = total / S[a, a]
-            for a in range(size - 1, -1, -1):
-                total = inverse[a, c]
-                for b in range(a + 1, size):
-                    total -= S[b, a] * inverse[b, c]
-                inverse[a, c] = total / S[a, a]
+    high, wid = at
+    unknowns, count = gain.shape[2], len(kinds) // 2
+    for i in range(len(mean)):
+        variance = cov[i, wid, wid] + cov[i, high, high] - 2.0 * cov[i, wid, high]
         for u in range(unknowns):
-            for b in range(size):
-                weighed = 0.0
-                for a in range(size):
-                    weighed += C[i, a, u] * inverse[a, b]
-                push[u] += weighed * residual[i, b]
-                for v in range(unknowns):
-                    information[u, v] += weighed * C[i, b, v]
-        for n in range(states):
-            for b in range(size):
-                total = 0.0
-                for a in range(size):
-                    total += PHt[n, a] * inverse[a, b]
-                K[n, b] = total
-                mean[i, n] += total * residual[i, b]
-            for u in range(unknowns):
-                for b in range(size):
-                    gain[i, n, u] -= K[n, b] * C[i, b, u]
-            for o in range(states):
-                total = 1.0 if n == o else 0.0
-                for b in range(size):
-                    total -= K[n, b] * H[i, b, o]
-                A[n, o] = total
-        _product(A, cov[i], AP)
-        _product(K, R[i], PHt)  # P H' is not needed any more
-        for n in range(states):
-            for o in range(n + 1):
-                total = 0.0
-                for p in range(states):
-                    total += AP[n, p] * A[o, p]
-                for b in range(size):
-                    total += PHt[n, b] * K[o, b]
-                cov[i, n, o] = total
-                cov[i, o, n] = total
+            for v in range(unknowns):
+                variance += (
+                    (gain[i, wid, u] - gain[i, high, u]) * shared_cov[u, v] * (gain[i, wid, v] - gain[i, high, v])
+                )
+        prior_var = wide_sigma[i, 0] ** 2 + wide_sigma[i, 1] ** 2
+        learned = max(1.0 / variance - 1.0 / prior_var, 1.0 / most)
+        believed = (mean[i, wid] - mean[i, high]) / variance
+        measured = (believed - (wide[i, 1] - wide[i, 0]) / prior_var) / learned
+        for k in range(count):
+            spread = kinds[count + k, i, 0] ** 2 + kinds[count + k, i, 1] ** 2 + 1.0 / learned
+            rest = measured - (kinds[k, i, 1] - kinds[k, i, 0])
+            out[i, k] = -0.5 * (rest * rest / spread + math.log(spread))
 
 
-@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1])")
-def propagate(F, Q, cov, gain, out_cov, out_gain):  # type: ignore[no-untyped-def]
-    """F P F' + Q (N, n, n) and F G (N, n, m) of rows of covariances P (N, n, n) and gains G (N, n, m)."""
-    count, states, _ = F.shape
-    half = np.empty((states, states))
-    for i in range(count):
-        _product(F[i], cov[i], half)
-        _product(F[i], gain[i], out_gain[i])
-        for n in range(states):
-            for o in range(n + 1):
-                total = Q[i, n, o]
-                for k in range(states):
-                    total += half[n, k] * F[i, o, k]
-                out_cov[i, n, o] = out_cov[i, o, n] = total
-
-
-@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1], f8[:,::1])")
-def moved_by_memory(cov, gain, direction, out, gram):  # type: ignore[no-untyped-def]
-    """What directions of the unknowns' error move in the rows, and how alike they do so, in units of the rows' sigmas.
+@compiled("void(f8[::1], f8[::1], f8[:,:,::1], f8[:,::1])")
+def collisions(x, closing, cov, out):  # type: ignore[no-untyped-def]
+    """Time to collision and Fieller's interval; ``tracking.collision`` has the formulas' source.
 
     Args:
-        cov, gain: (N, n, n), (N, n, m).
-        direction: (m, d).
-        out: (N, n, d) output; gram: (d, d) zeros, output.
+        x, closing: (N,) m and m/s; cov: (N, 2, 2) of both.
+        out: (3, N) time, lower and upper end (s).
     """
-    for i in range(gain.shape[0]):
-        _product(gain[i], direction, out[i])
-        for n in range(gain.shape[1]):
-            weight = 1.0 / max(cov[i, n, n], 1e-12)
-            for a in range(gram.shape[0]):
-                for b in range(a + 1):
-                    gram[a, b] += weight * out[i, n, a] * out[i, n, b]
-    for a in range(gram.shape[0]):
-        for b in range(a):
-            gram[b, a] = gram[a, b]
-
-
-@compiled("void(f8[:,:,::1], f8[:,::1], i8, f8[:,:,::1], f8[:,:,::1])")
-def book_memory(moved, turn, memory, own, gain):  # type: ignore[no-untyped-def]
-    """Directions turned so that the first move the rows most: those become memory, the rest is booked to the rows.
-
-    Args:
-        moved: (N, n, d); turn: (d, d), the strongest direction last.
-        memory: how many are kept.
-        own: (N, n, n) covariances, added to; gain: (N, n, m), its last ``memory`` columns are filled.
-    """
-    count, states, size = moved.shape
-    first = gain.shape[2] - memory
-    turned = np.empty((states, size))
-    for i in range(count):
-        for n in range(states):
-            for d in range(size):
-                total = 0.0
-                for e in range(size):
-                    total += moved[i, n, e] * turn[e, size - 1 - d]
-                turned[n, d] = total
-        for n in range(states):
-            for d in range(memory):
-                gain[i, n, first + d] = turned[n, d] if d < size else 0.0
-            for o in range(n + 1):
-                total = 0.0
-                for d in range(memory, size):
-                    total += turned[n, d] * turned[o, d]
-                own[i, n, o] += total
-                if o != n:
-                    own[i, o, n] = own[i, n, o]
+    for i in range(len(x)):
+        a = closing[i] ** 2 - cov[i, 1, 1]
+        b = x[i] * closing[i] - cov[i, 0, 1]
+        c = x[i] ** 2 - cov[i, 0, 0]
+        root = math.sqrt(max(b * b - a * c, 0.0))
+        out[0, i] = x[i] / closing[i] if closing[i] > 0.0 else math.inf
+        if a > 0.0:
+            low, high = (b - root) / a, (b + root) / a
+        else:
+            low, high = max(c, 0.0) / (b + root) if b + root > 0.0 else math.inf, math.inf
+        if a > 0.0 and closing[i] <= 0.0:
+            low = high = math.inf
+        out[1, i], out[2, i] = max(low, 0.0), high

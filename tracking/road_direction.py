@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from perception.types import LaneBoundary, Lanes
+from perception.types import Lanes
 from tracking.types import EgoMotion
 
 _TANGENT_RAD = math.radians(2.0)  # of a believed boundary within its evidence, and of the road against it
@@ -33,31 +33,14 @@ def road_direction(xy_m: np.ndarray, lanes: Lanes | None) -> tuple[np.ndarray, n
     believed = () if lanes is None else lanes.believed
     if not believed:
         return None
-    found = [_tangent(boundary, xy_m) for boundary in believed]
-    weight = np.stack([sigma**-2.0 for _, sigma in found])
-    mean = (weight * np.stack([rad for rad, _ in found])).sum(axis=0) / weight.sum(axis=0)
-    return mean, np.stack([sigma for _, sigma in found]).min(axis=0)  # they share the road's own departures
+    from tracking.box_kernels import tangents
 
-
-def _tangent(boundary: LaneBoundary, xy_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    near_m, far_m = boundary.x_range_m
-    inside = np.minimum(np.maximum(xy_m[:, 0], near_m), far_m)
-    y_m, slope = _horner(boundary.coeff, inside)
-    y_m = y_m + slope * (xy_m[:, 0] - inside)
-    foot_m = xy_m[:, 0] + (xy_m[:, 1] - y_m) * slope / (1.0 + slope * slope)
-    inside = np.minimum(np.maximum(foot_m, near_m), far_m)
-    slope = _horner(boundary.coeff, inside)[1]
-    beyond_m = np.abs(foot_m - inside)
-    return np.minimum(np.maximum(np.arctan(slope), -_MOST_RAD), _MOST_RAD), np.hypot(_TANGENT_RAD, _BEND_PM * beyond_m)
-
-
-def _horner(coeff: np.ndarray, x_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The polynomial and its derivative."""
-    y_m, slope = np.zeros_like(x_m), np.zeros_like(x_m)
-    for coefficient in coeff[::-1].tolist():
-        slope = slope * x_m + y_m
-        y_m = y_m * x_m + coefficient
-    return y_m, slope
+    coeff, reach, out = np.zeros((len(believed), 4)), np.empty((len(believed), 2)), np.empty((len(xy_m), 2))
+    for line, boundary in enumerate(believed):
+        coeff[line, : len(boundary.coeff)] = boundary.coeff
+        reach[line] = boundary.x_range_m
+    tangents(np.ascontiguousarray(xy_m), coeff, reach, (_TANGENT_RAD, _BEND_PM, _MOST_RAD), out)
+    return out[:, 0], out[:, 1]
 
 
 def path_curvature_pm(ego: EgoMotion) -> float:

@@ -66,7 +66,7 @@ def predict_shared(
     gain = np.zeros((*rows.gain.shape[:2], count + memory))
     if not len(rows.mean):
         return after, RowsGiven(rows.mean, rows.cov, gain)
-    from tracking.motion_kernels import book_memory, moved_by_memory
+    from tracking.shared_kernels import book_memory, moved_by_memory
 
     gain[:, :, :count] = rows.gain @ smooth
     # Each direction in units of its own sigma, by what it moves in the rows in units of theirs.
@@ -88,7 +88,7 @@ def _with_memory(mean: np.ndarray, cov: np.ndarray, memory: int) -> Shared:
 
 def predict_rows(rows: RowsGiven, mean: np.ndarray, F: np.ndarray, Q: np.ndarray) -> RowsGiven:
     """Rows moved to ``mean`` (R, n) by a motion of derivatives F (R, n, n) and noise of covariance Q (R, n, n)."""
-    from tracking.motion_kernels import propagate
+    from tracking.shared_kernels import propagate
 
     cov, gain = np.empty(rows.cov.shape), np.empty(rows.gain.shape)
     propagate(*(np.ascontiguousarray(part) for part in (F, Q, rows.cov, rows.gain)), cov, gain)
@@ -107,7 +107,7 @@ class Measured:
 
 def surprise(shared: Shared, rows: RowsGiven, seen: Measured) -> np.ndarray:
     """Normalised innovation squared (R,) of each row."""
-    from tracking.motion_kernels import surprises
+    from tracking.shared_kernels import surprises
 
     out = np.empty(len(rows.mean))
     H, C, R, residual = _dense(rows, seen)
@@ -117,13 +117,12 @@ def surprise(shared: Shared, rows: RowsGiven, seen: Measured) -> np.ndarray:
 
 def update(shared: Shared, rows: RowsGiven, seen: Measured) -> tuple[Shared, RowsGiven]:
     """Rows and shared unknowns after a measurement of every row."""
-    from tracking.motion_kernels import take_in
+    from tracking.shared_kernels import take_in
 
     mean, cov, gain = (np.array(part, order="C") for part in (rows.mean, rows.cov, rows.gain))
-    information, push = np.linalg.inv(shared.cov), np.zeros(len(shared.mean))
+    information, push = inverse(shared.cov), np.zeros(len(shared.mean))
     take_in(mean, cov, gain, *_dense(rows, seen), information, push)
-    after = np.linalg.inv(information)
-    after = 0.5 * (after + after.T)
+    after = inverse(information)
     step = after @ push
     return Shared(shared.mean + step, after), RowsGiven(mean + gain @ step, cov, gain)
 
@@ -133,3 +132,17 @@ def _dense(rows: RowsGiven, seen: Measured) -> tuple[np.ndarray, np.ndarray, np.
     them."""
     C = seen.H @ rows.gain + seen.D
     return tuple(np.ascontiguousarray(part) for part in (seen.H, C, seen.R, seen.residual))  # type: ignore[return-value]
+
+
+def inverse(matrix: np.ndarray) -> np.ndarray:
+    """Inverse (m, m) of a symmetric positive definite matrix (m, m).
+
+    Raises:
+        LinAlgError: it is none.
+    """
+    from tracking.shared_kernels import inverted
+
+    out = np.empty(matrix.shape)
+    if not inverted(np.ascontiguousarray(matrix), out):
+        raise np.linalg.LinAlgError("covariance of the shared unknowns is not positive definite")
+    return out

@@ -11,12 +11,13 @@ any time, for it is one term of its information. Nothing else is fed back, so no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from geometry.size_priors import SizePriors
 from tracking.box_model import LOG_H
-from tracking.shared_filter import RowsGiven, Shared
+from tracking.shared_filter import RowsGiven, Shared, inverse
 
 _WIDER = 1.3  # the wide prior against the whole mixture: what the road tells of a size must not be drawn to the middle
 
@@ -29,8 +30,9 @@ class WidePrior:
     sigma: np.ndarray
 
 
+@lru_cache(maxsize=256)
 def wide_prior(priors: SizePriors) -> WidePrior:
-    """A Gaussian that is wider than every kind of the class."""
+    """A Gaussian that is wider than every kind of the class; kept for priors that are asked for again."""
     mean, sigma = priors.moments()
     return WidePrior(mean, _WIDER * np.maximum(sigma, 1.25 * priors.spread.max(axis=1)))
 
@@ -68,10 +70,9 @@ def apply_priors(
     kinds[0] = kinds[1] * (precise * priors.log_hwl - vague * wide_mean[:, None])
     given = (rows.mean, rows.cov, rows.gain, share, kinds, LOG_H)
     gains = np.empty((*share.shape, rows.mean.shape[1], 3))
-    information, push = np.linalg.inv(shared.cov), np.zeros(len(shared.mean))
+    information, push = inverse(shared.cov), np.zeros(len(shared.mean))
     kind_gains(*given, gains, information, push)
-    cov = np.linalg.inv(information)
-    cov = 0.5 * (cov + cov.T)
+    cov = inverse(information)
     step = cov @ push
     mean, whole = np.empty(rows.mean.shape), np.empty(rows.cov.shape)
     kind_moments(*given, gains, cov, step, mean, whole)

@@ -1,0 +1,247 @@
+"""Compiled loops of ``tracking.shared_filter``, over rows that share unknowns.
+
+Everything is compiled, or read from the cache on disk, when the module is imported; nobody imports it at its own
+import. Nothing is checked here: arrays are C-contiguous float64.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from geometry.compiled import compiled
+
+
+@numba.njit
+def product(first, second, out):  # type: ignore[no-untyped-def]
+    """The product of two matrices, into the third."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            total = 0.0
+            for k in range(second.shape[0]):
+                total += first[i, k] * second[k, j]
+            out[i, j] = total
+
+
+@numba.njit(inline="always")
+def _factor(S, size):  # type: ignore[no-untyped-def]
+    """Cholesky's factor in place of the lower triangle of the first ``size`` rows; True where there is one."""
+    for a in range(size):
+        for b in range(a + 1):
+            total = S[a, b]
+            for c in range(b):
+                total -= S[a, c] * S[b, c]
+            if a == b:
+                if not total > 0.0:
+                    return False
+                S[a, a] = math.sqrt(total)
+            else:
+                S[a, b] = total / S[b, b]
+    return True
+
+
+@numba.njit
+def _inverse(factor, out):  # type: ignore[no-untyped-def]
+    """The inverse of the matrix whose factor of Cholesky is given, column by column: forward, then back."""
+    size = out.shape[0]
+    for c in range(size):
+        for a in range(size):
+            total = 1.0 if a == c else 0.0
+            for b in range(a):
+                total -= factor[a, b] * out[b, c]
+            out[a, c] = total / factor[a, a]
+        for a in range(size - 1, -1, -1):
+            total = out[a, c]
+            for b in range(a + 1, size):
+                total -= factor[b, a] * out[b, c]
+            out[a, c] = total / factor[a, a]
+
+
+@numba.njit
+def _innovation(H, cov, R, PHt, S):  # type: ignore[no-untyped-def]
+    """P H' (n, k) and S = H P H' + R (k, k) of one row, into the last two arguments."""
+    size, states = H.shape
+    for n in range(states):
+        for a in range(size):
+            total = 0.0
+            for o in range(states):
+                total += cov[n, o] * H[a, o]
+            PHt[n, a] = total
+    for a in range(size):
+        for b in range(size):
+            total = R[a, b]
+            for n in range(states):
+                total += H[a, n] * PHt[n, b]
+            S[a, b] = total
+
+
+@compiled("b1(f8[:,::1], f8[:,::1])")
+def inverted(matrix, out):  # type: ignore[no-untyped-def]
+    """Inverse (n, n) of a symmetric positive definite matrix (n, n), itself symmetric; False where it is none."""
+    factor = matrix.copy()
+    if not _factor(factor, len(factor)):
+        return False
+    _inverse(factor, out)
+    for a in range(len(out)):
+        for b in range(a):
+            out[a, b] = out[b, a] = 0.5 * (out[a, b] + out[b, a])
+    return True
+
+
+@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
+def surprises(cov, H, C, R, residual, shared_cov, out):  # type: ignore[no-untyped-def]
+    """Normalised innovation squared of each row, the shared unknowns' part in it; NaN where S is not positive.
+
+    Args:
+        cov, H, R, residual: (N, n, n), (N, k, n), (N, k, k), (N, k).
+        C: (N, k, m) derivatives by the shared unknowns, the rows' gains included.
+        shared_cov: (m, m).
+        out: (N,).
+    """
+    count, size, states = H.shape
+    unknowns = C.shape[2]
+    PHt, S, z = np.empty((states, size)), np.empty((size, size)), np.empty(size)
+    weighed = np.empty((size, unknowns))
+    for i in range(count):
+        _innovation(H[i], cov[i], R[i], PHt, S)
+        product(C[i], shared_cov, weighed)
+        for a in range(size):
+            for b in range(size):
+                for u in range(unknowns):
+                    S[a, b] += weighed[a, u] * C[i, b, u]
+        if not _factor(S, size):
+            out[i] = np.nan
+            continue
+        out[i] = 0.0
+        for a in range(size):
+            total = residual[i, a]
+            for b in range(a):
+                total -= S[a, b] * z[b]
+            z[a] = total / S[a, a]
+            out[i] += z[a] * z[a]
+
+
+@compiled(
+    "void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])"
+)
+def take_in(mean, cov, gain, H, C, R, residual, information, push):  # type: ignore[no-untyped-def]
+    """Kalman update of rows given the shared unknowns, in place (covariances in Joseph's form), and what they tell of
+    those.
+
+    Args:
+        mean, cov, gain: (N, n), (N, n, n), (N, n, m), changed in place.
+        H, C, R, residual: as ``surprises``.
+        information, push: (m, m) and (m,), added to.
+    """
+    count, size, states = H.shape
+    unknowns = C.shape[2]
+    PHt, S, inverse = np.empty((states, size)), np.empty((size, size)), np.empty((size, size))
+    K, A, AP = np.empty((states, size)), np.empty((states, states)), np.empty((states, states))
+    for i in range(count):
+        _innovation(H[i], cov[i], R[i], PHt, S)
+        _factor(S, size)
+        _inverse(S, inverse)
+        for u in range(unknowns):
+            for b in range(size):
+                weighed = 0.0
+                for a in range(size):
+                    weighed += C[i, a, u] * inverse[a, b]
+                push[u] += weighed * residual[i, b]
+                for v in range(unknowns):
+                    information[u, v] += weighed * C[i, b, v]
+        for n in range(states):
+            for b in range(size):
+                total = 0.0
+                for a in range(size):
+                    total += PHt[n, a] * inverse[a, b]
+                K[n, b] = total
+                mean[i, n] += total * residual[i, b]
+            for u in range(unknowns):
+                for b in range(size):
+                    gain[i, n, u] -= K[n, b] * C[i, b, u]
+            for o in range(states):
+                total = 1.0 if n == o else 0.0
+                for b in range(size):
+                    total -= K[n, b] * H[i, b, o]
+                A[n, o] = total
+        product(A, cov[i], AP)
+        product(K, R[i], PHt)  # P H' is not needed any more
+        for n in range(states):
+            for o in range(n + 1):
+                total = 0.0
+                for p in range(states):
+                    total += AP[n, p] * A[o, p]
+                for b in range(size):
+                    total += PHt[n, b] * K[o, b]
+                cov[i, n, o] = total
+                cov[i, o, n] = total
+
+
+@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1])")
+def propagate(F, Q, cov, gain, out_cov, out_gain):  # type: ignore[no-untyped-def]
+    """F P F' + Q (N, n, n) and F G (N, n, m) of rows of covariances P (N, n, n) and gains G (N, n, m)."""
+    count, states, _ = F.shape
+    half = np.empty((states, states))
+    for i in range(count):
+        product(F[i], cov[i], half)
+        product(F[i], gain[i], out_gain[i])
+        for n in range(states):
+            for o in range(n + 1):
+                total = Q[i, n, o]
+                for k in range(states):
+                    total += half[n, k] * F[i, o, k]
+                out_cov[i, n, o] = out_cov[i, o, n] = total
+
+
+@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1], f8[:,::1])")
+def moved_by_memory(cov, gain, direction, out, gram):  # type: ignore[no-untyped-def]
+    """What directions of the unknowns' error move in the rows, and how alike they do so, in units of the rows' sigmas.
+
+    Args:
+        cov, gain: (N, n, n), (N, n, m).
+        direction: (m, d).
+        out: (N, n, d) output; gram: (d, d) zeros, output.
+    """
+    for i in range(gain.shape[0]):
+        product(gain[i], direction, out[i])
+        for n in range(gain.shape[1]):
+            weight = 1.0 / max(cov[i, n, n], 1e-12)
+            for a in range(gram.shape[0]):
+                for b in range(a + 1):
+                    gram[a, b] += weight * out[i, n, a] * out[i, n, b]
+    for a in range(gram.shape[0]):
+        for b in range(a):
+            gram[b, a] = gram[a, b]
+
+
+@compiled("void(f8[:,:,::1], f8[:,::1], i8, f8[:,:,::1], f8[:,:,::1])")
+def book_memory(moved, turn, memory, own, gain):  # type: ignore[no-untyped-def]
+    """Directions turned so that the first move the rows most: those become memory, the rest is booked to the rows.
+
+    Args:
+        moved: (N, n, d); turn: (d, d), the strongest direction last.
+        memory: how many are kept.
+        own: (N, n, n) covariances, added to; gain: (N, n, m), its last ``memory`` columns are filled.
+    """
+    count, states, size = moved.shape
+    first = gain.shape[2] - memory
+    turned = np.empty((states, size))
+    for i in range(count):
+        for n in range(states):
+            for d in range(size):
+                total = 0.0
+                for e in range(size):
+                    total += moved[i, n, e] * turn[e, size - 1 - d]
+                turned[n, d] = total
+        for n in range(states):
+            for d in range(memory):
+                gain[i, n, first + d] = turned[n, d] if d < size else 0.0
+            for o in range(n + 1):
+                total = 0.0
+                for d in range(memory, size):
+                    total += turned[n, d] * turned[o, d]
+                own[i, n, o] += total
+                if o != n:
+                    own[i, o, n] = own[i, n, o]
