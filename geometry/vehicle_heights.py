@@ -32,7 +32,11 @@ _FLEET = (
 )
 _FREEDOM = 5.0  # Student's t: hidden wheels, roof boxes
 _MOST_TRACKS = 60
-_LEAST_TRACKS = 3
+_LEAST_TRACKS = 5
+_RARE_SHARES = np.array(
+    [0.03, 0.1, 0.3, 0.6]
+)  # of a class's rarer kind on this street: three vans in a row are no wonder
+_RARE_WEIGHTS = np.array([0.3, 0.4, 0.2, 0.1])
 _LOG_HEIGHTS = np.linspace(math.log(0.5), math.log(4.0), 105)  # 2 % apart: a posterior is never sharper than 3 %
 _PITCHES, _PITCH_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 _COLUMNS = 6  # track, class, weight, weighted log ratio and lever, time last seen
@@ -118,13 +122,18 @@ class VehicleHeights:
         ratio, lever = table[:, 3] / table[:, 2], table[:, 4] / table[:, 2]
         priors = size_priors(table[:, 1].astype(np.int64))
         spread2 = np.square(priors.spread[..., 0]) + self._variance(table)[:, None]
-        log_share = np.log(np.maximum(priors.share, 1e-12)) - 0.5 * np.log(spread2)
-        # Log likelihood (heights, pitches) of every track: Student's t about each kind's height.
+        # Density (heights, pitches, vehicles, kinds): Student's t about each kind's height.
         pitch = _SHARED_RAD * _PITCHES
         said = ratio[:, None, None] - pitch[:, None] * lever[:, None, None] + priors.log_hwl[:, None, :, 0]
-        rest2 = np.square(said[:, None] - _LOG_HEIGHTS[:, None, None]) / spread2[:, None, None]
-        density = np.exp(log_share)[:, None, None] * (1.0 + rest2 / _FREEDOM) ** (-0.5 * (_FREEDOM + 1.0))
-        log_like = np.log(density.sum(axis=3)).sum(axis=0)
+        rest2 = np.square(said.swapaxes(0, 1) - _LOG_HEIGHTS[:, None, None, None]) / spread2
+        density = (1.0 + rest2 / _FREEDOM) ** (-0.5 * (_FREEDOM + 1.0)) / np.sqrt(spread2)
+        mixed = priors.share[:, 1] > 0.0
+        by_share = []
+        for share, likely in zip(_RARE_SHARES, _RARE_WEIGHTS, strict=True):
+            rare = np.where(mixed, share, 0.0)
+            each = np.log((1.0 - rare) * density[..., 0] + rare * density[..., 1])
+            by_share.append(each.sum(axis=2) + math.log(likely))
+        log_like = np.logaddexp.reduce(by_share)
         weight = np.exp(log_like - log_like.max()) @ _PITCH_WEIGHTS
         weight /= weight.sum()
         mean = float(weight @ _LOG_HEIGHTS)

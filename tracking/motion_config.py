@@ -100,7 +100,7 @@ class MotionConfig:
             mount_pitch_rad=0.0002,
             camera_height_rel=0.001,
             road_pitch_rad=0.0003,
-            own_road_rad=0.0003,
+            own_road_rad=0.0005,
             own_road_m=0.005,
             own_road_s=5.0,
             kerb_m=0.005,
