@@ -46,6 +46,11 @@ def summed(values, count):
     return sum(padded[k : k + len(values)] for k in range(count))
 
 
+def everywhere(grid):
+    """Spans of a picture without edges."""
+    return np.tile([0, len(grid.y_m)], (len(grid.x_m), 1)).astype(np.int64)
+
+
 def test_ridges_are_those_of_plain_numpy(grid):
     view = noise_view(grid)
     blue, green, red = (view[..., k].astype(float) for k in range(3))
@@ -63,7 +68,7 @@ def test_ridges_are_those_of_plain_numpy(grid):
     for row, k in enumerate(reach[:, 2]):
         marker[row, k:-k] -= 0.4 * np.abs(narrow[row, : -2 * k] - narrow[row, 2 * k :])
     marker = np.maximum(marker, 0)
-    found = kernels.ridges(view, reach, grid.straight)
+    found = kernels.ridges(view, reach, grid.straight, everywhere(grid))
     for got, expected, atol in zip(found, (summed(paint, 3), summed(marker, 9), tint), (2e-5, 5e-5, 1e-5), strict=True):
         assert np.abs(expected).max() > 0.1
         np.testing.assert_allclose(got[:, 30:-30], expected[:, 30:-30], atol=atol)
@@ -79,10 +84,34 @@ def test_a_bent_road_gives_the_evidence_of_a_straight_one(grid):
     view, shift = noise_view(grid), grid.shift(0.02, 3e-4, 0.0)
     assert 25 < np.ptp(shift) < 80
     reach = np.ascontiguousarray(np.broadcast_to(grid.reach[-1], grid.reach.shape))
-    straight = kernels.ridges(view, reach, grid.straight)
-    bent = kernels.ridges(rolled(view, shift), reach, shift)
+    straight = kernels.ridges(view, reach, grid.straight, everywhere(grid))
+    bent = kernels.ridges(rolled(view, shift), reach, shift, everywhere(grid))
     for along, expected in zip(bent, straight, strict=True):
         np.testing.assert_allclose(rolled(along, -shift)[:, 90:-90], expected[:, 90:-90], atol=1e-5)
+
+
+def test_the_edge_of_the_picture_is_no_marking(grid):
+    """Beyond it all is black; inside, the evidence is that of a picture which goes on."""
+    view, column = noise_view(grid), np.arange(len(grid.y_m))
+    inside_it = (column >= grid.spans[:, :1]) & (column < grid.spans[:, 1:])
+    cut = np.where(inside_it[..., None], view, 0).astype(np.uint8)
+    whole = kernels.ridges(view, grid.reach, grid.straight, everywhere(grid))
+    for got, expected in zip(kernels.ridges(cut, grid.reach, grid.straight, grid.spans), whole, strict=True):
+        deep = cv2.erode(np.pad(inside_it, 1).astype(np.uint8), np.ones((13, 25), np.uint8))[1:-1, 1:-1] > 0
+        np.testing.assert_allclose(got[deep], expected[deep], atol=1e-5)
+        assert not got[~inside_it].any()
+    black = np.where(inside_it[..., None], 120, 0).astype(np.uint8) * np.ones(3, np.uint8)
+    paint, marker, _ = kernels.ridges(black, grid.reach, grid.straight, grid.spans)
+    assert paint.max() < 1e-4 and marker.max() < 1e-4
+
+
+def test_unrest_is_the_mean_of_what_is_usual_around(grid):
+    values = np.random.default_rng(5).gamma(0.5, 0.2, grid.visible.shape).astype(np.float32)
+    found = values.copy()
+    kernels.in_unrest(found, everywhere(grid), 0.05)
+    around = cv2.blur(np.minimum(values[::3], 12 * 0.05), (41, 5))
+    expected = values / (np.repeat(around, 3, axis=0)[: len(values)] + 0.05)
+    np.testing.assert_allclose(found[9:-9, 21:-21], expected[9:-9, 21:-21], rtol=1e-4)
 
 
 def test_the_edge_of_a_shadow_is_no_marker(grid):
@@ -94,7 +123,8 @@ def test_the_edge_of_a_shadow_is_no_marker(grid):
     dots = np.full((slices, width, 3), 120.0)
     dots[10::20, 150:152], dots[12::20, 150:152] = 170, 70  # lit and shaded faces
     markers = [
-        kernels.ridges(view.round().astype(np.uint8), grid.reach, grid.straight)[1][120:200] for view in (shadow, dots)
+        kernels.ridges(view.round().astype(np.uint8), grid.reach, grid.straight, everywhere(grid))[1][120:200]
+        for view in (shadow, dots)
     ]
     assert markers[0].max() < 0.35 * markers[1].max()
 

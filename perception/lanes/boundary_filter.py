@@ -21,7 +21,8 @@ Word = TypeVar("Word", bound=str)
 _LOOK_GAIN, _DOUBT_GAIN = 0.35, 0.5  # of a new frame's score where it is better, and where it is worse
 # How far a boundary lies, frame by frame, from where it was expected: 0.1 m at most in 90 % of the frames of clips and
 # rendered roads, over 0.1 m in 75 % where cracks, kerbs and shadows are taken for lines (KITTI 0005).
-_EVEN_UNREST_M, _UNREST_GAIN = 0.15, 0.3
+EVEN_UNREST_M = 0.15
+_UNREST_GAIN = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +78,7 @@ class BoundaryFilter:
         self.seen_s += self.unseen_s
         self.unseen_s = 0.0
         self.unrest_m += _UNREST_GAIN * (gap_m - self.unrest_m)
-        score = look.score / (1 + (self.unrest_m / _EVEN_UNREST_M) ** 2)
+        score = look.score / (1 + (self.unrest_m / EVEN_UNREST_M) ** 2)
         self.score += (_LOOK_GAIN if score > self.score else _DOUBT_GAIN) * (score - self.score)
         self.votes = {word: 0.9 * count for word, count in self.votes.items()}
         for word in (look.kind, look.colour):

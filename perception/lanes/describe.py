@@ -21,7 +21,7 @@ _MIN_TINT_SLICES = 12
 # of the mean evidence, of the scatter of its crossings in sigmas, and of the log-odds of the share that it has of the
 # evidence around it. Clutter is spread evenly over the corridor that crossings are taken from (scatter 1.5, share 0.5);
 # paint lies on its curve (0.3 to 1.2, 0.9).
-_ODDS = (4.2, 2.06, -1.79, 0.72)
+_ODDS = (3.9, 2.06, -1.79, 0.72)
 _LITTLE, _MOST_SCATTER, _EDGE = 0.01, 3.0, 0.02  # what keeps the logarithms and the scatter within what was seen
 _SOFT = 0.6  # of the odds' logarithm: one frame tells no more
 

@@ -28,6 +28,8 @@ _MOST_PAINT, _MOST_MARKER = np.float32(2.0), np.float32(0.7)  # natural logarith
 _EDGE_SHARE = np.float32(0.4)
 PAINT_RUN, MARKER_RUN = 3, 9  # slices that are added up along the road
 _THIRD = np.float32(1 / 3)
+_USUAL = 12.0  # more than so many faint contrasts counts no further towards the unrest
+_THIN, _UNREST_ROWS, _UNREST_COLUMNS = 3, 2, 20  # every third slice, and to each side of it: 15 slices, 2.5 m in all
 _NOTHING = np.float32(0.0)
 
 _SATURATION = 6.0  # in units of the slice's own unrest: stronger is not more certain
@@ -70,94 +72,137 @@ def _without_edges(light, reach, marker):  # type: ignore[no-untyped-def]
 
 
 @compiled("void(f4[::1], i8, f4[::1])")
-def _moved(values, by, out):  # type: ignore[no-untyped-def]
-    """Row (L,) moved ``by`` columns to the right; its ends are drawn on."""
-    width = len(values)
-    first, stop = min(max(by, 0), width), max(min(width + by, width), 0)
-    inner, to = values[first - by :], out[first:]
-    for j in range(stop - first):
-        to[j] = inner[j]
-    for j in range(first):
-        out[j] = values[0]
-    for j in range(stop, width):
-        out[j] = values[-1]
+def _placed(values, first, out):  # type: ignore[no-untyped-def]
+    """Puts values into a row (L,) from a column on that may lie outside of it; the ends are drawn on."""
+    start, stop = min(max(first, 0), len(out)), min(max(first + len(values), 0), len(out))
+    before, inside, after = out[:start], out[start:stop], out[stop:]
+    source = values[start - first :] if start < stop else values
+    for j in range(len(inside)):
+        inside[j] = source[j]
+    for j in range(len(before)):
+        before[j] = values[0]
+    for j in range(len(after)):
+        after[j] = values[-1]
 
 
-@compiled("void(u1[:,:,::1], i8[::1], f4[:,::1], f4[:,::1])")
-def _logarithms(view, shift, narrow, hue):  # type: ignore[no-untyped-def]
+@compiled("void(u1[:,:,::1], i8[::1], i8[:,::1], f4[:,::1], f4[:,::1])")
+def _logarithms(view, shift, spans, narrow, hue):  # type: ignore[no-untyped-def]
     """Logarithm of the brightness, and of red against blue: (S, L) each, means of three neighbouring columns.
 
-    Every slice is moved so that the road runs straight down.
+    Every slice is moved so that the road runs straight down, and drawn on beyond the picture.
     """
     slices, width = narrow.shape
     light, red = np.empty(width, np.float32), np.empty(width, np.float32)
     to_light, to_hue = np.empty(width, np.float32), np.empty(width, np.float32)
     for r in range(slices):
-        source = view[r]
-        for j in range(width):
+        source = view[r, spans[r, 0] : spans[r, 1]]
+        count = len(source)
+        for j in range(count):
             light[j] = _LOG[np.int64(source[j, 1]) + np.int64(source[j, 2])]
             red[j] = light[j] - _LOG[2 * np.int64(source[j, 0])]
-        for j in range(width - 2):
+        for j in range(count - 2):
             to_light[j + 1] = (light[j] + light[j + 1] + light[j + 2]) * _THIRD
             to_hue[j + 1] = (red[j] + red[j + 1] + red[j + 2]) * _THIRD
-        to_light[0], to_light[-1], to_hue[0], to_hue[-1] = light[0], light[-1], red[0], red[-1]
-        _moved(to_light, -shift[r], narrow[r])
-        _moved(to_hue, -shift[r], hue[r])
+        for j in (0, count - 1):
+            to_light[j], to_hue[j] = light[j], red[j]
+        _placed(to_light[:count], spans[r, 0] - shift[r], narrow[r])
+        _placed(to_hue[:count], spans[r, 0] - shift[r], hue[r])
 
 
-@compiled("void(f4[:,::1], i8, i8[::1], f4[:,::1])")
-def _run(values, count, shift, out):  # type: ignore[no-untyped-def]
+@compiled("void(f4[:,::1], i8, i8[::1], i8[:,::1], f4[:,::1])")
+def _run(values, count, shift, spans, out):  # type: ignore[no-untyped-def]
     """(S, L) sums of an odd ``count`` of neighbouring slices, fewer at the ends, moved back to where they were."""
     slices, width = values.shape
-    total = np.empty(width, np.float32)
     for r in range(slices):
-        first = max(0, r - count // 2)
-        for j in range(width):
-            total[j] = values[first, j]
-        for k in range(first + 1, min(slices, r + count // 2 + 1)):
-            row = values[k]
-            for j in range(width):
-                total[j] += row[j]
-        _moved(total, shift[r], out[r])
+        first, stop = max(spans[r, 0] - shift[r], 0), min(spans[r, 1] - shift[r], width)
+        out[r] = _NOTHING
+        if first < stop:
+            to = out[r, first + shift[r] : stop + shift[r]]
+            for k in range(max(0, r - count // 2), min(slices, r + count // 2 + 1)):
+                row = values[k, first:stop]
+                for j in range(len(to)):
+                    to[j] += row[j]
 
 
-@compiled("Tuple((f4[:,::1], f4[:,::1], f4[:,::1]))(u1[:,:,::1], i8[:,::1], i8[::1])")
-def ridges(view, reach, shift):  # type: ignore[no-untyped-def]
+@compiled("Tuple((f4[:,::1], f4[:,::1], f4[:,::1]))(u1[:,:,::1], i8[:,::1], i8[::1], i8[:,::1])")
+def ridges(view, reach, shift, spans):  # type: ignore[no-untyped-def]
     """Contrast of paint and of raised markers, added up along the road, and tint: (S, L) of a view (S, L, 3).
 
-    ``reach`` (S, 3) are the columns to the road beside narrow paint, wide paint and raised markers.
+    ``reach`` (S, 3) are the columns to the road beside narrow paint, wide paint and raised markers, ``spans`` (S, 2)
+    the first column inside the picture and the one after the last: beyond, there is neither paint nor marker.
     """
     slices, width = view.shape[:2]
     narrow, hue = np.empty((slices, width), np.float32), np.empty((slices, width), np.float32)
-    _logarithms(view, shift, narrow, hue)
-    tint, tint_to = np.empty((slices, width), np.float32), np.empty(width, np.float32)
-    paint = np.empty((slices, width), np.float32)
-    marker, change = np.zeros((slices, width), np.float32), np.empty(width, np.float32)
-    wide, ridge = np.empty(width, np.float32), np.empty(width, np.float32)
-    ridge_wide, ridge_tint = np.empty(width, np.float32), np.empty(width, np.float32)
+    _logarithms(view, shift, spans, narrow, hue)
+    tint, marker = np.zeros((slices, width), np.float32), np.zeros((slices, width), np.float32)
+    paint, change = np.zeros((slices, width), np.float32), np.empty(width, np.float32)
+    wide, tinted = np.empty(width, np.float32), np.empty(width, np.float32)
+    ridge, ridge_wide = np.empty(width, np.float32), np.empty(width, np.float32)
+    ridge_tint = np.empty(width, np.float32)
     for r in range(slices):
-        here, above, below = narrow[r], narrow[max(r - 1, 0)], narrow[min(r + 1, slices - 1)]
-        hue_here, hue_above, hue_below = hue[r], hue[max(r - 1, 0)], hue[min(r + 1, slices - 1)]
-        paint_to = paint[r]
-        for j in range(width):
+        a, b = max(spans[r, 0] - shift[r], 0), min(spans[r, 1] - shift[r], width)
+        if a >= b:
+            continue
+        up, down = max(r - 1, 0), min(r + 1, slices - 1)
+        here, above, below = narrow[r, a:b], narrow[up, a:b], narrow[down, a:b]
+        hue_here, hue_above, hue_below = hue[r, a:b], hue[up, a:b], hue[down, a:b]
+        count, paint_to, tint_to = b - a, paint[r, a:b], tint[r, a + shift[r] : b + shift[r]]
+        for j in range(count):
             wide[j] = (above[j] + here[j] + below[j]) * _THIRD
-            tint_to[j] = (hue_above[j] + hue_here[j] + hue_below[j]) * _THIRD
-        _two_sided(here, reach[r, 0], ridge)
-        _two_sided(wide, reach[r, 1], ridge_wide)
-        _two_sided(tint_to, reach[r, 0], ridge_tint)
-        _moved(tint_to, shift[r], tint[r])
-        for j in range(width):
+            tinted[j] = (hue_above[j] + hue_here[j] + hue_below[j]) * _THIRD
+            tint_to[j] = tinted[j]
+        _two_sided(here, reach[r, 0], ridge[:count])
+        _two_sided(wide[:count], reach[r, 1], ridge_wide[:count])
+        _two_sided(tinted[:count], reach[r, 0], ridge_tint[:count])
+        for j in range(count):
             paint_to[j] = min(max(ridge[j], ridge_wide[j]) + _YELLOW_GAIN * ridge_tint[j], _MOST_PAINT)
         if 2 <= r < slices - 2:
-            further_above, further_below = narrow[r - 2], narrow[r + 2]
-            for j in range(width):
+            further_above, further_below = narrow[r - 2, a:b], narrow[r + 2, a:b]
+            for j in range(count):
                 change[j] = max(abs(below[j] - above[j]), abs(further_below[j] - further_above[j]))
-            marker_to = marker[r]
-            _two_sided(change, reach[r, 2], marker_to)
+            marker_to = marker[r, a:b]
+            _two_sided(change[:count], reach[r, 2], marker_to)
             _without_edges(here, reach[r, 2], marker_to)
-    _run(paint, PAINT_RUN, shift, narrow)
-    _run(marker, MARKER_RUN, shift, hue)
+    _run(paint, PAINT_RUN, shift, spans, narrow)
+    _run(marker, MARKER_RUN, shift, spans, hue)
     return narrow, hue, tint
+
+
+@compiled("void(f4[:,::1], i8[:,::1], f8)")
+def in_unrest(values, spans, floor):  # type: ignore[no-untyped-def]
+    """Divides (S, L) values by the mean of what is usual around them: on vehicles and grass, much of everything.
+
+    The unrest varies so slowly that every third slice will do; ``spans`` as for ``ridges``.
+    """
+    slices, width = values.shape
+    most, rows, reach = np.float32(_USUAL * floor), -(-slices // _THIN), _UNREST_COLUMNS
+    some, unrest = np.empty((rows, width), np.float32), np.empty(width, np.float32)
+    total = np.zeros(width + 2 * reach + 1)  # up to each column, and drawn on
+    for t in range(rows):
+        source, to = values[_THIN * t], some[t]
+        for j in range(width):
+            to[j] = min(source[j], most)
+    for t in range(rows):
+        first, stop = spans[_THIN * t, 0], spans[_THIN * t, 1]
+        top, bottom, count = max(t - _UNREST_ROWS, 0), min(t + _UNREST_ROWS + 1, rows), stop - first
+        unrest[:count] = some[top, first:stop]
+        for k in range(top + 1, bottom):
+            source = some[k, first:stop]
+            for j in range(count):
+                unrest[j] += source[j]
+        up_to, low, high = total[reach + 1 :], total[:count], total[2 * reach + 1 :]
+        so_far = 0.0
+        for j in range(count):
+            so_far += unrest[j]
+            up_to[j] = so_far
+        up_to[count : count + reach] = so_far
+        for j in range(count):
+            columns = min(j + reach + 1, count) - max(j - reach, 0)
+            unrest[j] = 1 / ((high[j] - low[j]) / ((bottom - top) * columns) + floor)
+        for r in range(_THIN * t, min(_THIN * (t + 1), slices)):
+            to = values[r, first:stop]
+            for j in range(count):
+                to[j] *= unrest[j]
 
 
 # -- crossings --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 
 from geometry.camera import Camera
 from perception.enhance import dehaze, measure_visibility
-from perception.lanes.boundary_filter import BoundaryFilter, Motion, fused
+from perception.lanes.boundary_filter import EVEN_UNREST_M, BoundaryFilter, Motion, fused
 from perception.lanes.family import Shape
 from perception.lanes.fit import Candidates
 from perception.lanes.frame_fit import Belief, FrameFit, FrameView, fit_frame
@@ -107,7 +107,9 @@ class LaneTracker:
         base = np.array([b.coeff[0] for b in self._boundaries])
         score = np.array([b.score for b in self._boundaries])
         belief = Belief(self._shape, self._width_m, base, score)
-        view = FrameView.of(bgr, camera, self._grid, boxes_px, self.config.learned, self._shape)
+        # Only along a road that is believed: along a guess, clutter would add up to what was guessed.
+        along = self._shape if score.max(initial=0.0) >= BELIEVED_SCORE else None
+        view = FrameView.of(bgr, camera, self._grid, boxes_px, self.config.learned, along)
         return fit_frame(view, belief, self.config.neighbours)
 
     # -- over time ----------------------------------------------------------------------------------------------
@@ -125,7 +127,9 @@ class LaneTracker:
         if fitted and seen:
             state, cov = np.stack([b.coeff for b, *_ in seen]), np.stack([b.cov for b, *_ in seen])
             rows = [k for _, k, _ in seen]
-            new = fused(state, cov, fitted.coeff[rows], fitted.cov[rows])
+            # What lies far from where it was expected is likelier a wrong fit than a sudden move: Cauchy's weight.
+            doubt = 1 + (np.array([gap for *_, gap in seen]) / EVEN_UNREST_M) ** 2
+            new = fused(state, cov, fitted.coeff[rows], doubt[:, None, None] * fitted.cov[rows])
             for (boundary, k, gap), coeff, spread in zip(seen, *new, strict=True):
                 boundary.update(coeff, spread, fitted.looks[k], gap)
         self._shape = fitted.shape if fitted else None

@@ -14,16 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import cv2
 import numpy as np
 
 from geometry.types import Rows
 from perception.lanes.slices import FreeRoad, SliceGrid
 
 _MIN_PAINT, _MIN_MARKER = 0.03, 0.006  # natural logarithm: fainter contrast a person does not see either
-_USUAL = 12.0  # more than so many faint contrasts counts no further towards the unrest
 _MARKER_FAR_M = 50.0  # beyond, the run spans metres of road and smears bends
-_AROUND, _THIN = (41, 5), 3  # columns (2.5 m) and, of every third slice, those that the unrest is taken over
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,19 +70,13 @@ def marking_evidence(view: np.ndarray, grid: SliceGrid, shift: np.ndarray | None
         shift: (S,) columns to the right of straight ahead that the road is believed to run (``SliceGrid.shift``): it
             is along the road that evidence adds up. None: straight ahead.
     """
-    from perception.lanes.kernels import MARKER_RUN, PAINT_RUN, ridges
+    from perception.lanes.kernels import MARKER_RUN, PAINT_RUN, in_unrest, ridges
 
-    paint, marker, tint = ridges(view, grid.reach, grid.straight if shift is None else shift)
+    paint, marker, tint = ridges(view, grid.reach, grid.straight if shift is None else shift, grid.spans)
     marker[: grid.count_beyond(_MARKER_FAR_M)] = 0
-    painted = _in_unrest(paint, PAINT_RUN * _MIN_PAINT)
-    return Evidence(np.maximum(painted, _in_unrest(marker, MARKER_RUN * _MIN_MARKER)), painted, tint)
-
-
-def _in_unrest(values: np.ndarray, floor: float) -> np.ndarray:
-    """(S, L) float32 values over the mean of what is usual around them: on vehicles and grass, much of everything."""
-    some = cv2.min(values[::_THIN], _USUAL * floor)  # it varies so slowly that every third slice will do
-    unrest = cv2.add(cv2.blur(some, _AROUND), floor)
-    return np.divide(values, np.repeat(unrest, _THIN, axis=0)[: len(values)], out=values)
+    in_unrest(paint, grid.spans, PAINT_RUN * _MIN_PAINT)
+    in_unrest(marker, grid.spans, MARKER_RUN * _MIN_MARKER)
+    return Evidence(np.maximum(paint, marker), paint, tint)
 
 
 def find_crossings(evidence: Evidence, grid: SliceGrid, free: FreeRoad, shift: np.ndarray | None = None) -> Crossings:

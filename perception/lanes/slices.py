@@ -24,6 +24,7 @@ _ROWS = 260  # slices of a full grid: about every second row of a 720-row pictur
 _DENSITY_POWER = 0.7  # slices are equidistant in (rows below the horizon) ** 0.7: a little denser far away
 _MIN_ROWS_BELOW_HORIZON = 0.006  # of the picture's height: above that a pixel spans tens of metres of road
 _NEAR_ZONE_M = 25.0
+_FOOT_ZONE_M = 8.0  # nearer, the picture shows half of the slices and less
 _NEAR_WIDTH_PX, _FAR_WIDTH_PX = 640, 1280  # the near zone is read from a reduced picture: less noise, no aliasing
 _CELL_PX = 4  # of the coarse picture that says what is covered
 _POSE_SLACK_RAD = math.radians(1.0)
@@ -38,9 +39,13 @@ _HILL_M = 0.3  # sigma at 50 m of what the rise and fall of the road adds, beyon
 
 @dataclass(frozen=True, eq=False)
 class Zone:
-    """Slices that are read from the same rows of the picture, reduced by ``scale``, with one remap."""
+    """Slices that are read from the same rows of the picture, reduced by ``scale``, with one remap.
+
+    Only ``columns`` of them, which hold all that is inside the picture.
+    """
 
     rows: slice
+    columns: slice
     scale: int
     source: slice
     map1: np.ndarray
@@ -49,6 +54,9 @@ class Zone:
     @classmethod
     def of(cls, camera: Camera, px: np.ndarray, rows: slice, width_px: int) -> Zone:
         """Zone of the samples at px (R, L, 2) whose source is about ``width_px`` wide."""
+        inside = np.flatnonzero((px[..., 1] > -1e3).any(axis=0))
+        columns = slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 1)
+        px = px[:, columns]
         scale = max(1, round(camera.width_px / width_px))
         v = px[..., 1][px[..., 1] > -1e3]
         low, high = (float(v.min()), float(v.max())) if v.size else (0.0, 0.0)
@@ -56,7 +64,7 @@ class Zone:
         last = min(camera.height_px, (int(high) // scale + 3) * scale)
         xy = (px - np.array([0, first], np.float32) + 0.5) / scale - 0.5
         maps = cv2.convertMaps(xy[..., 0], xy[..., 1], cv2.CV_16SC2)
-        return cls(rows, scale, slice(first, last), *maps)
+        return cls(rows, columns, scale, slice(first, last), *maps)
 
     def read(self, image: np.ndarray, out: np.ndarray) -> None:
         source = image[self.source]
@@ -94,6 +102,7 @@ class SliceGrid:
         visible: (S, L) bool: inside the picture, with a margin that keeps filters off its edge.
         zones: how the far and the near slices are read.
         cell: (S, L) int32 index of each sample into the flat coarse picture of ``uncovered``.
+        spans: (S, 2) first column inside the picture, and the one after the last.
     """
 
     camera: Camera
@@ -103,6 +112,7 @@ class SliceGrid:
     visible: np.ndarray
     zones: tuple[Zone, ...]
     cell: np.ndarray
+    spans: np.ndarray
 
     @classmethod
     def build(cls, camera: Camera) -> SliceGrid | None:
@@ -115,12 +125,13 @@ class SliceGrid:
         points = np.stack(np.broadcast_arrays(x_m[:, None], y_m[None, :]), axis=-1)
         px, valid = camera.px_from_ground(points)
         visible = valid & camera.in_image(px)
+        spans = _spans(visible)
         px = np.where(visible[..., None], px, -1e4).astype(np.float32)
-        margin = cv2.erode(np.pad(visible, 1).astype(np.uint8), np.ones((9, 15), np.uint8))[1:-1, 1:-1].astype(bool)
-        split = int(np.searchsorted(-x_m, -_NEAR_ZONE_M))
-        halves = ((slice(0, split), _FAR_WIDTH_PX), (slice(split, len(x_m)), _NEAR_WIDTH_PX))
-        zones = tuple(Zone.of(camera, px[rows], rows, width) for rows, width in halves if rows.stop > rows.start)
-        return cls(camera, x_m, y_m, px, margin, zones, _cells(camera, px))
+        margin = cv2.erode(np.pad(visible, 1).astype(np.uint8), np.ones((5, 9), np.uint8))[1:-1, 1:-1].astype(bool)
+        near, foot = (int(np.searchsorted(-x_m, -zone_m)) for zone_m in (_NEAR_ZONE_M, _FOOT_ZONE_M))
+        parts = ((0, near, _FAR_WIDTH_PX), (near, foot, _NEAR_WIDTH_PX), (foot, len(x_m), _NEAR_WIDTH_PX))
+        zones = tuple(Zone.of(camera, px[a:b], slice(a, b), width) for a, b, width in parts if b > a)
+        return cls(camera, x_m, y_m, px, margin, zones, _cells(camera, px), spans)
 
     @cached_property
     def pixel_m(self) -> np.ndarray:
@@ -164,9 +175,9 @@ class SliceGrid:
 
     def warp(self, image: np.ndarray) -> np.ndarray:
         """(S, L[, C]) the picture (H, W[, C]) along the slices; 0 outside it."""
-        out = np.empty((*self.visible.shape, *image.shape[2:]), image.dtype)
+        out = np.zeros((*self.visible.shape, *image.shape[2:]), image.dtype)
         for zone in self.zones:
-            zone.read(image, out[zone.rows])
+            zone.read(image, out[zone.rows, zone.columns])
         return out
 
     def uncovered(self, boxes_px: np.ndarray) -> FreeRoad:
@@ -198,6 +209,13 @@ def _distances(camera: Camera) -> np.ndarray:
     probe, warped = probe[seen][::-1], rows[seen][::-1] ** _DENSITY_POWER
     count = min(_ROWS, int(rows[seen].max() - rows[seen].min()) + 1)
     return np.interp(np.linspace(warped[0], warped[-1], count), warped, probe)
+
+
+def _spans(visible: np.ndarray) -> np.ndarray:
+    """(S, 2) first column of (S, L) that is visible and the one after the last; all where none is."""
+    width = visible.shape[1]
+    first = visible.argmax(axis=1)
+    return np.stack([first, width - visible[:, ::-1].argmax(axis=1)], axis=-1).astype(np.int64)
 
 
 def _coarse_size(camera: Camera) -> tuple[int, int]:
