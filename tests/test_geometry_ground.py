@@ -183,3 +183,24 @@ def test_slopes_through_no_lens_are_those_through_a_lens_of_no_distortion() -> N
     finite = np.delete(np.arange(300), [3, 4])
     np.testing.assert_allclose(one.slope[finite], other.slope[finite], atol=1e-12)
     np.testing.assert_allclose(one.sigma[finite], other.sigma[finite], rtol=1e-7, atol=1e-12)
+
+
+def test_fused_cues_are_generalised_least_squares() -> None:
+    """The compiled loop against the formulas written plainly; a lost cue has no part in it."""
+    rng = np.random.default_rng(5)
+    x_m = np.exp(rng.uniform(2.0, 4.0, (40, 1)) + 0.3 * rng.standard_normal((40, 3)))
+    root = 0.1 * rng.standard_normal((40, 3, 3))
+    log_cov = root @ root.transpose(0, 2, 1) + 0.01 * np.eye(3)
+    x_m[::4, 1] = np.nan
+    log_cov[::4, 1, :] = log_cov[::4, :, 1] = 0.0
+    log_cov[::4, 1, 1] = 1e6
+    x_m[7] = np.nan
+    said, sigma = fuse_cues(RangeCues(x_m, log_cov, np.zeros((40, 2)), np.ones((40, 2))))
+    for row in np.delete(np.arange(40), 7):
+        have = np.isfinite(x_m[row])
+        log_x, weight = np.log(x_m[row, have]), np.linalg.inv(log_cov[row][np.ix_(have, have)])
+        mean = weight.sum(axis=0) @ log_x / weight.sum()
+        chi2 = (log_x - mean) @ weight @ (log_x - mean) / (have.sum() - 1)
+        assert np.log(said[row]) == pytest.approx(mean, abs=1e-5)
+        assert sigma[row] == pytest.approx(np.sqrt(max(chi2, 1.0) / weight.sum()), rel=1e-4)
+    assert np.isnan(said[7]) and np.isinf(sigma[7])
