@@ -71,7 +71,7 @@ class TrackerConfig:
     noise: float = 0.04
     speed: float = 1.2
     size_speed: float = 0.4
-    widen: float = 0.08
+    widen: float = 0.1
     mahalanobis: float = 0.2
     least_likeness: float = 0.2
     score_drop: float = 0.4
@@ -88,10 +88,10 @@ class TrackerConfig:
     hide_s: float = 5.0
     return_s: float = 1.0
     stay_s: float = 8.0
-    show: float = 0.87
+    show: float = 0.8
     hide: float = 0.5
     show_unseen: float = 0.1
-    drop: float = 0.02
+    drop: float = 0.05
     max_unseen_s: float = 2.5
     birth_odds: float = 0.05
     birth: float = 0.02
@@ -99,7 +99,7 @@ class TrackerConfig:
     smooth: float = 0.8
     doubt_show: float = 0.2
     doubt_hide: float = 0.3
-    doubt_unseen: float = 0.8
+    doubt_unseen: float = 0.7
     doubt_best_odds: float = 4.0
     doubt_mean_odds: float = 2.5
     reupdate: bool = False
