@@ -124,7 +124,7 @@ def test_vanishing_point(point):
     [
         ("highway", 1.1, 2.0, 2.0, 60),  # low in a sports car
         ("highway", 1.65, 6.0, -1.5, 50),
-        ("highway", 2.3, 2.0, -2.0, 60),  # a lorry
+        ("highway", 2.5, 2.0, -2.0, 60),  # a lorry
         ("city", 1.3, -1.0, 0.5, 70),  # lanes of 3.3 m
     ],
 )

@@ -25,7 +25,7 @@ from perception.lanes.slices import SliceGrid
 
 GENERIC_FOV_RAD = math.radians(60)  # usual dashcams see 50 to 80 degrees along the road side of their lens
 LANE_WIDTH_M = 3.6  # between 3.50 m (most of Europe, urban United States) and 3.75 m; 3.66 m on US motorways
-_START_HEIGHTS_M = (1.2, 1.6, 2.1)  # windscreens of cars, vans and lorries: a lane is 25 % too wide at most
+_START_HEIGHTS_M = (1.2, 1.6, 2.1, 2.7)  # windscreens of cars, vans and lorries: within 15 % of one of them
 _START_PICTURES = 12  # that a height is chosen by
 _WORK_WIDTH_PX = 640
 MAX_PICTURES = 40
