@@ -138,9 +138,11 @@ class EventDetector:
         )
 
     def _departures(self, t_s: float, lanes: Lanes, ego: EgoMotion) -> Iterator[_Condition]:
-        if lanes.left is None or lanes.right is None or ego.speed_mps < self.config.departure_min_speed_mps:
+        known = lanes.left is not None and lanes.right is not None and np.isfinite(lanes.offset_m)
+        if not known or ego.speed_mps < self.config.departure_min_speed_mps:
             self._line_distances.clear()
             return
+        assert lanes.left is not None and lanes.right is not None
         left_m = float(lanes.left.y_m(0.0)) - self.config.half_width_m
         right_m = -float(lanes.right.y_m(0.0)) - self.config.half_width_m
         if self._line_distances and abs(left_m - self._line_distances[-1][1]) > 1.0:

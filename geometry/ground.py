@@ -52,6 +52,7 @@ class RangeNoise:
 
 
 DEFAULT_NOISE = RangeNoise()
+_HIDDEN_SHARE = 0.5
 DEFAULT_PITCH_SIGMA_RAD = 0.010
 """Camera pitch against the road under the object: suspension and grade. The labelled boxes of KITTI stand off the
 plane of a fixed pitch by 0.3 to 0.5 degree within a drive, and drives differ by 0.4 degree and more."""
@@ -70,6 +71,24 @@ class BoxSlopes:
     slope: np.ndarray
     sigma: np.ndarray
     seen: np.ndarray
+
+    def without(self, hidden: np.ndarray) -> BoxSlopes:
+        """The same, but for edges (N, 4) that are hidden."""
+        return BoxSlopes(self.slope, self.sigma, self.seen & ~hidden)
+
+
+def hidden_edges(xyxy_px: np.ndarray) -> np.ndarray:
+    """(N, 4) bool: edges of the boxes of ONE frame that lie behind a nearer one for half of their length or more.
+
+    Nearer is what stands lower in the picture, on a road that is flat. A detector draws what it sees of an object, so
+    such an edge is where the other one begins, and tells nothing of where this one stands or how large it is.
+    """
+    from geometry.ground_kernels import hidden_edges as find
+
+    box = np.array(xyxy_px, np.float64).reshape(-1, 4)
+    hidden = np.empty(box.shape, bool)
+    find(box, _HIDDEN_SHARE, hidden)
+    return hidden
 
 
 def box_slopes(camera: Camera, xyxy_px: np.ndarray, noise: RangeNoise = DEFAULT_NOISE) -> BoxSlopes:
@@ -176,14 +195,20 @@ def range_objects(
     *,
     pitch_sigma_rad: float = DEFAULT_PITCH_SIGMA_RAD,
     noise: RangeNoise = DEFAULT_NOISE,
+    hidden: np.ndarray | None = None,
 ) -> GroundPoints:
-    """Position of each object's nearest face from its box alone, all cues fused; arguments as ``range_cues``.
+    """Position of each object's nearest face from its box alone, all cues fused.
+
+    Args:
+        camera, xyxy_px, class_id, pitch_sigma_rad, noise: as ``range_cues``.
+        hidden: (N, 4) edges that something nearer hides (``hidden_edges``).
 
     Returns:
         x forward to the nearest face, y of the centre, metres; covariance; invalid (NaN) where no cue is left, as for
         a box that fills the picture.
     """
     edges, priors = box_slopes(camera, xyxy_px, noise), size_priors(class_id)
+    edges = edges if hidden is None else edges.without(hidden)
     x_m, log_sigma = fuse_cues(_cues(camera, edges, priors, (pitch_sigma_rad, noise)))
     valid = np.isfinite(x_m) & (x_m > _MIN_RANGE_M) & (x_m < _MAX_RANGE_M)
     y_m, bearing, y_own = lateral_position(edges, np.where(valid, x_m, 1.0), priors)

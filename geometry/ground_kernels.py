@@ -55,6 +55,32 @@ def edge_slopes(box, lens, turn, noise, slope, sigma, seen):  # type: ignore[no-
                 seen[i, edge] = noise[2] < box[i, edge] < size - noise[2]
 
 
+@compiled("void(f8[:,::1], f8, b1[:,::1])")
+def hidden_edges(box, share, hidden):  # type: ignore[no-untyped-def]
+    """Edges that lie behind nearer boxes for at least a share of their length; nearer is what stands lower.
+
+    Args:
+        box: (N, 4) pixels.
+        share: of the edge.
+        hidden: (N, 4) output, left, top, right, bottom.
+    """
+    for i in range(len(box)):
+        for edge in range(4):
+            hidden[i, edge] = False
+        for j in range(len(box)):
+            if not box[j, 3] > box[i, 3]:
+                continue
+            across = min(box[i, 2], box[j, 2]) - max(box[i, 0], box[j, 0])
+            along = min(box[i, 3], box[j, 3]) - max(box[i, 1], box[j, 1])
+            if across <= 0.0 or along <= 0.0:
+                continue
+            if across >= share * (box[i, 2] - box[i, 0]):
+                hidden[i, 3] = True
+            if along >= share * (box[i, 3] - box[i, 1]):
+                hidden[i, 0] = hidden[i, 0] or box[j, 0] < box[i, 0] < box[j, 2]
+                hidden[i, 2] = hidden[i, 2] or box[j, 0] < box[i, 2] < box[j, 2]
+
+
 @numba.njit
 def _by_width(left, right, sigma, near, size, spread):  # type: ignore[no-untyped-def]
     """x and its log-sigma from the angle between the sides of a body that points along the road; inf for a turned one.
@@ -99,7 +125,10 @@ def cue_ranges(slope, sigma, seen, log_size, spread, grounded, doubts, x_m, log_
         far_rim = max(camera_m - height, 0.0) * (1.0 / x_height - 1.0 / (x_height + length))
         x_height = height / max(angle - far_rim, _LEAST_SLOPE)
         stands = seen[i, 3] and grounded[i]
-        near = min(max(x_height if stands else x_ground, _NEAREST_M), _FARTHEST_M)
+        near = x_height if stands else x_ground
+        if not seen[i, 3] and seen[i, 0] and seen[i, 2]:  # the foot is hidden or cut off: what the sides say
+            near = width / max(left - right, _LEAST_SLOPE)
+        near = min(max(near, _NEAREST_M), _FARTHEST_M)
         x_width, width_sigma = _by_width(
             left, right, sigma[i], near, (width, length), (spread[i, 0], spread[i, 1], spread[i, 2])
         )

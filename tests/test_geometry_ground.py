@@ -19,9 +19,11 @@ from geometry.ground import (
     RangeNoise,
     box_slopes,
     fuse_cues,
+    hidden_edges,
     range_cues,
     range_objects,
 )
+from geometry.size_priors import size_priors
 from perception.types import CLASS_ID
 
 CAMERA = Camera(1280, 720, 900.0, 900.0, 640.0, 360.0, 1.5, pitch_rad=0.03)
@@ -112,6 +114,33 @@ def test_border_takes_cues_away() -> None:
     assert not have[2, WIDTH]
     points = range_objects(CAMERA, boxes, np.full(5, CAR))
     assert not points.valid[4] and np.isnan(points.xy_m[4]).all()
+
+
+def test_edges_behind_a_nearer_box_by_hand() -> None:
+    truck, car = [100.0, 50.0, 200.0, 120.0], [90.0, 100.0, 190.0, 180.0]  # hides 90 of 100 px of the truck's foot
+    beside, low = [195.0, 60.0, 300.0, 130.0], [150.0, 119.0, 160.0, 125.0]  # hides its right side; 10 px of its foot
+    none, foot = [False] * 4, [False, False, False, True]
+    assert hidden_edges(np.array([truck])).tolist() == [none]
+    assert hidden_edges(np.array([truck, car])).tolist() == [foot, none]
+    assert hidden_edges(np.array([car, truck])).tolist() == [none, foot]
+    assert hidden_edges(np.array([truck, beside])).tolist() == [[False, False, True, False], none]
+    assert hidden_edges(np.array([truck, low])).tolist() == [none, none]
+    assert hidden_edges(np.array([truck, [100.0, 50.0, 200.0, 120.0]])).tolist() == [none, none]  # equally near
+    assert hidden_edges(np.array([truck, [210.0, 0.0, 300.0, 300.0]])).tolist() == [none, none]  # beside it
+    assert hidden_edges(np.empty((0, 4))).shape == (0, 4)
+
+
+def test_a_hidden_foot_leaves_a_range_by_what_is_seen() -> None:
+    """Of a car at 30 m the lower half is hidden: its box ends higher, which by foot and height is much farther."""
+    mean = np.exp(size_priors(np.array([CAR])).moments()[0][0])
+    whole = boxes_of(CAMERA, np.array([30.0]), np.zeros(1), tuple(mean))
+    cut = whole.copy()
+    cut[0, 3] -= 0.5 * (whole[0, 3] - whole[0, 1])
+    foot = np.array([[False, False, False, True]])
+    assert range_objects(CAMERA, cut, np.array([CAR])).xy_m[0, 0] > 45.0
+    behind = range_objects(CAMERA, cut, np.array([CAR]), hidden=foot)
+    assert behind.xy_m[0, 0] == pytest.approx(30.0, rel=0.15)
+    assert behind.cov_m2[0, 0, 0] > 1.2 * range_objects(CAMERA, whole, np.array([CAR])).cov_m2[0, 0, 0]
 
 
 def test_above_the_horizon_only_size_speaks() -> None:

@@ -296,6 +296,27 @@ def test_size_learned_near_is_kept_as_it_moves_away() -> None:
     assert states_[-1].xy_m[0, 0] == pytest.approx(near[-1], rel=0.05)
 
 
+def test_an_object_whose_foot_was_hidden_keeps_its_distance_when_it_comes_into_view() -> None:
+    """A truck 3.2 m high at 30 m, whose lower half a car hides for two seconds, is not learned as a small one."""
+    truck = outline_px(CAMERA, np.array([[3.2, 2.5, 8.0, 30.0 + 4.0, 0.5, 0.0, 0.0]]))[0]
+    car = outline_px(CAMERA, np.array([[1.5, 1.8, 4.2, 12.0 + 2.1, 0.5, 0.0, 0.0]]))[0]
+    away = car + np.array([600.0, 0.0, 600.0, 0.0])
+    cut = truck.copy()
+    cut[0, 3] = car[0, 1] + 5.0  # where the car begins, and a little of what is seen through its windows
+    assert cut[0, 3] - cut[0, 1] < 0.75 * (truck[0, 3] - truck[0, 1])
+    metric, rows, kinds = MetricFilter(), np.array([0, 1]), np.array([CLASS_ID["truck"], CAR])
+    for index in range(40):
+        boxes = np.concatenate([cut, car] if index < 20 else [truck, away])
+        metric.predict(0.1 if index else 0.0, None)
+        if index:
+            metric.update(rows, unranged(2), boxes, kinds, CAMERA, 0.1 * index)
+        else:
+            metric.birth(unranged(2), boxes, kinds, CAMERA, 0.0)
+        if index >= 5:
+            assert metric.state().xy_m[0, 0] == pytest.approx(30.0, rel=0.25)
+    assert metric.state().size_m[0, 0] == pytest.approx(3.2, rel=0.15)
+
+
 def test_many_objects_tell_the_pitch() -> None:
     """The camera looks half a degree lower than believed; people of usual height at many ranges give it away."""
     tilted = CAMERA.mounted(pitch_rad=math.radians(0.5))

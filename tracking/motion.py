@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geometry.camera import Camera
-from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, box_slopes, lateral_position
+from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, box_slopes, hidden_edges, lateral_position
 from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
 from perception.types import Lanes
@@ -250,6 +250,8 @@ class MetricFilter:
         if camera is None or not len(rows):
             return
         seen = box_slopes(camera, xyxy_px, self.config.noise)
+        if not self.config.whole:
+            seen = seen.without(hidden_edges(xyxy_px))
         usable = seen.seen[:, BOTTOM] | (seen.seen[:, LEFT] & seen.seen[:, RIGHT])
         rows = rows[usable]
         if len(rows):

@@ -34,6 +34,7 @@ class MotionConfig:
             it (parked so, or crossing), and how well.
         measured_ranges: the ranges handed in are of another sensor (stereo, radar) and are measured too; else they
             are taken to come from the same boxes, and passed over.
+        whole: boxes are of whole objects, as labels have them; else they end where something nearer begins.
         kerb_m: as own_road_m, of people and riders, of whom half stand on kerbs of 0.1 m.
         kind_road_rad: slope of the road under one object as the choice between body kinds takes it: wider than
             own_road_rad, for it must not see a van in every car on a kerb.
@@ -66,6 +67,7 @@ class MotionConfig:
     across_share: float = 0.1
     aligned_rad: float = 0.06
     measured_ranges: bool = False
+    whole: bool = False
     kerb_m: float = 0.07
     kind_road_rad: float = 0.010
     road_freedom: float = 5.0
@@ -78,6 +80,7 @@ class MotionConfig:
         """For boxes that are outlines of 3D boxes, as labels are, and a camera whose pitch is known to a degree."""
         return cls(
             noise=RangeNoise(edge_px=0.5, edge_share=0.006, road_m=0.02),
+            whole=True,
             overhang_m=0.0,
             mount_pitch_rad=0.004,
             camera_height_rel=0.02,
@@ -93,6 +96,7 @@ class MotionConfig:
         """For a known mount, a plane road and boxes without error, as rendered scenes have them."""
         return cls(
             noise=RangeNoise(edge_px=0.45, edge_share=0.009, road_m=0.005),
+            whole=True,
             overhang_m=0.0,
             acceleration_mps2=(0.3, 0.6),
             braking_mps2=4.0,
