@@ -61,6 +61,9 @@ class _Condition:
     text: str
 
 
+_DRIVES = np.array([ON_ROAD[index] and name != "person" for index, name in enumerate(CLASSES)])
+
+
 @dataclass
 class _Live:
     """A condition seen: since when, when last, what was said, whether it was announced."""
@@ -175,7 +178,7 @@ class EventDetector:
         widen would put the neighbours of a traffic jam into ours.
         """
         half_m = _known(tracks.size_m[:, 1], _CAR_WIDTH_M) / 2
-        near = (tracks.xy_m[:, 0] > 0) & (tracks.xy_m[:, 0] < self.config.cut_in_range_m)
+        near = (tracks.xy_m[:, 0] > 0) & (tracks.xy_m[:, 0] < self.config.cut_in_range_m) & _DRIVES[tracks.class_id]
         # how far over the left and the right line each one is, in metres; negative beside it
         over_m = half_m[:, None] + (places.line_m - tracks.xy_m[:, 1:]) * (1.0, -1.0)
         for row, column in zip(*np.nonzero(near[:, None] & (over_m <= 0.0)), strict=True):

@@ -150,6 +150,13 @@ def test_a_neighbour_is_no_cut_in_where_its_line_is_only_guessed() -> None:
     assert of(drive(EventDetector(), [(neighbour, seen) for seen in both], 5.0), EventKind.CUT_IN, "start")
 
 
+def test_who_crosses_on_foot_does_not_cut_in() -> None:
+    crossing = [
+        (a_track(xy_m=[[20.0, 3.5 - 1.0 * i * DT_S]], class_id=[CLASS_ID["person"]]), lanes()) for i in range(75)
+    ]
+    assert not of(drive(EventDetector(), crossing, 10.0), EventKind.CUT_IN, "start")
+
+
 def test_the_most_urgent_event_comes_first_and_what_ended_is_silent() -> None:
     events = [
         Event(kind, phase, 1.0, 0.5)

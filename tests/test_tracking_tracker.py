@@ -269,3 +269,19 @@ def test_where_middling_scores_come_and_go_a_persistent_one_is_not_believed_eith
             ids |= set(tracks.detection.tolist())
     assert {0, 1} <= ids
     assert (2 in ids) is not cluttered
+
+
+def test_a_box_that_was_half_hidden_and_comes_out_again_does_not_run_away() -> None:
+    """A truck behind a car that cuts in, 25 frames a second: its foot goes, comes back at once, and it hardly grows."""
+    going, hidden, back = [75, 73, 71, 63, 46, 39], [38] * 5 + [42, 41, 43, 47], [80, 79, 85, 86, 89, 90]
+    top, height = np.linspace(237, 222, 66), np.concatenate([np.linspace(51, 75, 66), going, hidden, back])
+    top = np.concatenate([top, [222, 222, 222, 220, 220, 220], np.linspace(220, 216, 9), np.linspace(216, 213, 6)])
+    top = np.concatenate([top, np.linspace(213, 203, 20)])
+    height = np.concatenate([height, np.linspace(90, 105, 20)])
+    tracker = Tracker()
+    for index, (y_px, h_px) in enumerate(zip(top, height, strict=True)):
+        box = np.array([530.0, y_px, 600.0, y_px + h_px])
+        tracks = tracker.update(found(box, 0.9 if h_px > 70 else 0.5, TRUCK), index / 25.0)
+        if index > 90:
+            assert len(tracks) == 1
+            np.testing.assert_allclose(tracks.xyxy_px[0], box, atol=15.0)

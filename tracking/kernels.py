@@ -115,10 +115,11 @@ def predict(data, dt_s, acceleration2, size_acceleration2):  # type: ignore[no-u
             step = (w2 if a % 2 == 0 else h2) * relative2 * dt_s
             row[_BOX + a] += row[_RATE + a] * dt_s * stretch
             row[_RATE + a] *= stretch * stretch
-            spread = row[_VV + a] * dt_s
-            row[_PP + a] += (2.0 * row[_PV + a] + spread) * dt_s + step * (dt_s * dt_s / 3.0)
-            row[_PV + a] += spread + step * (0.5 * dt_s)
-            row[_VV + a] += step
+            # a rate that grows takes its own error along, else no measurement could call it back
+            spread = row[_VV + a] * dt_s * stretch
+            row[_PP + a] += (2.0 * row[_PV + a] + spread) * dt_s * stretch + step * (dt_s * dt_s / 3.0)
+            row[_PV + a] = (row[_PV + a] + spread) * stretch * stretch + step * (0.5 * dt_s)
+            row[_VV + a] = row[_VV + a] * stretch * stretch * stretch * stretch + step
         row[_BOX + 2], row[_BOX + 3] = max(row[_BOX + 2], _SMALLEST_PX), max(row[_BOX + 3], _SMALLEST_PX)
 
 
