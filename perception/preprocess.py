@@ -139,12 +139,20 @@ class Preprocess:
 def _place(bgr: np.ndarray, size_px: tuple[int, int], placed: Fit, pad: int) -> np.ndarray:
     """The picture resized into a canvas of (width, height), the rest filled with ``pad``."""
     same = placed.resized_size_px == placed.image_size_px
-    resized = bgr if same else cv2.resize(bgr, placed.resized_size_px, interpolation=cv2.INTER_LINEAR)
     if placed.resized_size_px == size_px:
-        return resized
-    canvas = np.full((size_px[1], size_px[0], 3), pad, np.uint8)
+        return bgr if same else cv2.resize(bgr, size_px, interpolation=cv2.INTER_LINEAR)
+    canvas = np.empty((size_px[1], size_px[0], 3), np.uint8)
     width, height = placed.resized_size_px
-    canvas[placed.top_px : placed.top_px + height, placed.left_px : placed.left_px + width] = resized
+    bottom, right = placed.top_px + height, placed.left_px + width
+    canvas[: placed.top_px], canvas[bottom:] = pad, pad
+    canvas[placed.top_px : bottom, : placed.left_px] = canvas[placed.top_px : bottom, right:] = pad
+    inside = canvas[placed.top_px : bottom, placed.left_px : right]
+    if same:
+        inside[:] = bgr
+    elif width == size_px[0]:  # whole rows: resized into their place
+        cv2.resize(bgr, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
+    else:
+        inside[:] = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_LINEAR)
     return canvas
 
 

@@ -31,7 +31,7 @@ def export(
             rich_help_panel=_RUN,
         ),
     ] = "csv",
-    width: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 864,
+    width: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 832,
     height: Annotated[int, typer.Option(help="Of the input, a multiple of 32.", rich_help_panel=_NETWORK)] = 480,
     free_size: Annotated[
         bool,

@@ -36,7 +36,7 @@ class AugmentConfig:
     Attributes:
         size_px: (width, height) of the views.
         scale: least and greatest zoom of a source pixel, drawn log-uniformly. Centre it on the scale at which the model
-            will be used (864x480 from 640x360 is 1.33). What is smaller than the view is padded: the random expansion.
+            will be used (832x480 from 640x360 is 1.3). What is smaller than the view is padded: the random expansion.
         focus: probability that a crop is centred near an object; rare classes are chosen more often.
         aspect: greatest relative stretch of width against height.
         mosaic, mixup: probabilities; both stop when the share ``calm_from`` of the training is over.

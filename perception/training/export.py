@@ -39,7 +39,7 @@ class ExportConfig:
         nms_iou: overlap at which the runtime should suppress; one number, or one per class name.
     """
 
-    input_size_px: tuple[int, int] = (864, 480)
+    input_size_px: tuple[int, int] = (832, 480)
     free_size: bool = False
     score_threshold: float | dict[str, float] = 0.35
     nms_iou: float | dict[str, float] = field(default_factory=lambda: dict(NMS_IOU))

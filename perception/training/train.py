@@ -239,7 +239,7 @@ class Check:
     """Measure the averaged network every ``minutes`` on ``frames`` at an input of (width, height)."""
 
     frames: Frames
-    size_px: tuple[int, int] = (864, 480)
+    size_px: tuple[int, int] = (832, 480)
     minutes: float = 30.0
 
 
