@@ -64,10 +64,14 @@ def run_split(
 
 def _parts(plan: BatchPlan, jobs: tuple[ClipJob, ...]) -> BatchPlan:
     """The batch of the segments, with what is known of those done before."""
-    address = plan.address and f"{plan.address.rstrip('/')}/{SEGMENTS}"
-    if address:
+    address = _segments_address(plan)
+    if address is not None:
         fetch_states(address, plan.out / SEGMENTS)
     return replace(plan, jobs=jobs, out=plan.out / SEGMENTS, address=address)
+
+
+def _segments_address(plan: BatchPlan) -> str | None:
+    return None if plan.address is None else f"{plan.address.rstrip('/')}/{SEGMENTS}"
 
 
 def _pieces(job: ClipJob, plan: BatchPlan) -> tuple[ClipJob, ...]:
@@ -90,13 +94,13 @@ def _join(job: ClipJob, plan: BatchPlan, sha256: str, ended: list[ClipOutcome]) 
             return failed(out, job, bad.reason)
         return make_clip(job, out, plan.settings, sha256, lambda work, chosen: stitch(folders(), work, chosen))
 
-    if plan.address is None:
+    far = _segments_address(plan)
+    if plan.address is None or far is None:
         here = plan.out / SEGMENTS
         outcome = join(plan.out, lambda: [here / name for name in names])
         if outcome.status == "done":
             _forget(here, names)
         return outcome
-    far = f"{plan.address.rstrip('/')}/{SEGMENTS}"
     with TemporaryDirectory(prefix="roadlens-") as near:
         fetched = partial(_fetched, far, names, Path(near))
         outcome = run_and_send(job, plan.address, lambda out: join(out, fetched))

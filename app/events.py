@@ -81,9 +81,8 @@ class EventDetector:
     def __init__(self, config: EventConfig | None = None) -> None:
         self.config = config or EventConfig()
         self._live: dict[_Key, _Live] = {}
-        self._outside: dict[
-            int, tuple[float, int]
-        ] = {}  # when, and beyond which line of the ego lane (0 left, 1 right)
+        # by track: when it was beside the ego lane, and beyond which line (0 left, 1 right)
+        self._outside: dict[int, tuple[float, int]] = {}
         self._line_distances: deque[tuple[float, float, float]] = deque(maxlen=64)
         self._pose_state = ""
 

@@ -77,8 +77,8 @@ class BoxSlopes:
         return BoxSlopes(self.slope, self.sigma, self.seen & ~hidden)
 
 
-def hidden_edges(xyxy_px: np.ndarray) -> np.ndarray:
-    """(N, 4) bool: edges of the boxes of ONE frame that lie behind a nearer one for half of their length or more.
+def hidden_edges(xyxy_px: np.ndarray, share: float = _HIDDEN_SHARE) -> np.ndarray:
+    """(N, 4) bool: edges of the boxes of ONE frame that lie behind a nearer one for a share of their length or more.
 
     Nearer is what stands lower in the picture, on a road that is flat. A detector draws what it sees of an object, so
     such an edge is where the other one begins, and tells nothing of where this one stands or how large it is.
@@ -87,7 +87,7 @@ def hidden_edges(xyxy_px: np.ndarray) -> np.ndarray:
 
     box = np.array(xyxy_px, np.float64).reshape(-1, 4)
     hidden = np.empty(box.shape, bool)
-    find(box, _HIDDEN_SHARE, hidden)
+    find(box, share, hidden)
     return hidden
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geometry.camera import Camera
-from geometry.ground import BOTTOM, TOP, RangeNoise, box_slopes
+from geometry.ground import BOTTOM, TOP, RangeNoise, box_slopes, hidden_edges
 from geometry.size_priors import SIZE_PRIORS, size_priors
 
 _NOISE = RangeNoise(edge_px=2.0, edge_share=0.03)  # a detector's boxes
@@ -30,6 +30,7 @@ _ALIKE_S = 0.5  # boxes nearer in time than this are wrong together
 _FLEET = (
     0.03  # mean heights of cars differ from country to country: 1.47 (EU, 2000s) to 1.55 m (KITTI, sport utilities)
 )
+_LEAST_HIDDEN = 0.1  # of the lower edge, from which on the foot is not surely seen
 _FREEDOM = 5.0  # Student's t: hidden wheels, roof boxes
 _MOST_TRACKS = 60
 _LEAST_TRACKS = 5
@@ -151,10 +152,7 @@ def _joined(kept: HeightFound, own: HeightFound) -> HeightFound:
 
 def stands_free(xyxy_px: np.ndarray) -> np.ndarray:
     """(N,) bool: boxes (N, 4) whose lower edge no nearer box hides, not even in part; nearer is what stands lower."""
-    box, other = xyxy_px[:, None], xyxy_px[None]
-    over = np.minimum(box[..., 2], other[..., 2]) - np.maximum(box[..., 0], other[..., 0])
-    hides = (over > 0.1 * (box[..., 2] - box[..., 0])) & (other[..., 3] > box[..., 3]) & (other[..., 1] < box[..., 3])
-    return ~hides.any(axis=1)
+    return ~hidden_edges(xyxy_px, _LEAST_HIDDEN)[:, BOTTOM]
 
 
 _SLENDER = np.array([kinds[0].hwl_m[2] / kinds[0].hwl_m[0] for kinds in SIZE_PRIORS.values()])  # length by height

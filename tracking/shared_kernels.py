@@ -151,13 +151,10 @@ def take_in(mean, cov, gain, H, C, R, residual, information, push):  # type: ign
                 push[u] += weighed * residual[i, b]
                 for v in range(unknowns):
                     information[u, v] += weighed * C[i, b, v]
+        product(PHt, inverse, K)
         for n in range(states):
             for b in range(size):
-                total = 0.0
-                for a in range(size):
-                    total += PHt[n, a] * inverse[a, b]
-                K[n, b] = total
-                mean[i, n] += total * residual[i, b]
+                mean[i, n] += K[n, b] * residual[i, b]
             for u in range(unknowns):
                 for b in range(size):
                     gain[i, n, u] -= K[n, b] * C[i, b, u]
