@@ -136,6 +136,22 @@ def test_a_small_pitch_change_needs_no_new_grid():
     assert lanes.left.coeff[1] == pytest.approx(0.0, abs=0.006)
 
 
+@pytest.mark.parametrize("by", [1.3, 0.8])
+def test_a_height_that_is_corrected_moves_the_road_with_it(by):
+    """The calibration finds the camera higher: the picture is the same, so the lane stays believed, so much wider."""
+    image = paint(CAMERA, [(1.55, 0.01, 1e-3), (-1.95, 0.01, 1e-3)])
+    tracker = LaneTracker()
+    for k in range(10):
+        camera = CAMERA if k < 6 else CAMERA.mounted(height_m=by * CAMERA.height_m)
+        lanes = tracker.step(Frame(k, k / 25, image), camera, NONE, forward_m=0.0, yaw_rad=0.0)
+        scale = camera.height_m / CAMERA.height_m
+        if k >= 3:
+            assert len(lanes.believed) == 2
+            assert lanes.width_m == pytest.approx(3.5 * scale, rel=0.02)
+            assert lanes.offset_m == pytest.approx(0.2 * scale, abs=0.05)
+            assert lanes.curvature_pm == pytest.approx(2e-3 / scale, rel=0.15)
+
+
 def test_a_camera_that_sees_no_road_has_no_lanes():
     up = replace(CAMERA, pitch_rad=math.radians(-60))
     assert LaneTracker().step(Frame(0, 0.0, np.zeros((720, 1280, 3), np.uint8)), up, NONE).boundaries == ()

@@ -72,6 +72,12 @@ class BoundaryFilter:
         self.cov = motion.shift @ self.cov @ motion.shift.T + motion.noise
         self.unseen_s += motion.dt_s
 
+    def rescale(self, by: float) -> None:
+        """The camera is believed so many times as high: the whole road plane is so many times as large."""
+        scale = float(by) ** np.array([1.0, 0.0, -1.0, -2.0])
+        self.coeff = self.coeff * scale
+        self.cov = self.cov * np.outer(scale, scale)
+
     def update(self, coeff: np.ndarray, cov: np.ndarray, look: Look, gap_m: float) -> None:
         """Take the state (``fused``) and look of a frame in which it was seen, ``gap_m`` from where it was expected."""
         self.coeff, self.cov = coeff, cov

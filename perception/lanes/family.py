@@ -47,6 +47,10 @@ class Shape:
         """(5,) heading, bend, twist, spread, sag: as the kernels take it."""
         return np.array([self.heading, self.bend, self.twist, self.spread, self.sag])
 
+    def rescaled(self, by: float) -> Shape:
+        """The same road seen from a camera that is believed so many times as high."""
+        return Shape(self.heading, self.bend / by, self.spread / by, self.twist / by**2, self.sag / by**2)
+
     def base_m(self, xy_m: np.ndarray) -> np.ndarray:
         """Lateral position at the vehicle of boundaries through the points (N, 2)."""
         x = xy_m[:, 0]

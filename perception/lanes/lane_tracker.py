@@ -64,6 +64,7 @@ class LaneTracker:
         self._shape: Shape | None = None
         self._width_m: float | None = None
         self._t_s: float | None = None
+        self._height_m = math.nan
         self._settled = False
         self._hazy, self._looked_s = False, math.inf
         self._status_memory: list[tuple[float, float, float]] = []
@@ -85,6 +86,7 @@ class LaneTracker:
         """Lanes of the frame; see ``perception.types.LaneModel``."""
         dt_s = 0.0 if self._t_s is None else max(frame.t_s - self._t_s, 0.0)
         self._t_s = frame.t_s
+        self._rescale(camera.height_m)
         motion = Motion.of(dt_s, forward_m, yaw_rad)
         for boundary in self._boundaries:
             boundary.predict(motion)
@@ -92,6 +94,18 @@ class LaneTracker:
         self._associate(fitted)
         self._choose_ego()
         return self._report(frame.t_s)
+
+    def _rescale(self, height_m: float) -> None:
+        """What is followed lies on the road plane of the height believed before; a new height is no new road."""
+        by = height_m / self._height_m
+        self._height_m = height_m
+        if not math.isfinite(by) or by == 1.0:
+            return
+        for boundary in self._boundaries:
+            boundary.rescale(by)
+        self._shape = None if self._shape is None else self._shape.rescaled(by)
+        self._width_m = None if self._width_m is None else self._width_m * by
+        self._status_memory = [(t_s, by * offset_m, by * width_m) for t_s, offset_m, width_m in self._status_memory]
 
     def _cleared(self, frame: Frame) -> np.ndarray:
         """The picture without haze; whether there is haze is looked at now and then: it does not come at once."""
