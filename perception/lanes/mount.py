@@ -21,7 +21,7 @@ from perception.lanes.family import search
 from perception.lanes.fit import find_candidates, fit_family
 from perception.lanes.ridge import find_crossings, marking_evidence
 from perception.lanes.select import pair_worth, pick_ego
-from perception.lanes.slices import SliceGrid
+from perception.lanes.slices import FreeRoad, SliceGrid
 
 GENERIC_FOV_RAD = math.radians(60)  # usual dashcams see 50 to 80 degrees along the road side of their lens
 LANE_WIDTH_M = 3.6  # between 3.50 m (most of Europe, urban United States) and 3.75 m; 3.66 m on US motorways
@@ -90,7 +90,7 @@ def find_mount(
     camera = _start(pictures, camera.mounted(pitch_rad=pitch, yaw_rad=yaw))
     found = np.empty((0, 3))
     for _ in range(_ROUNDS):
-        found = np.array([lane[:3] for lane in (_ego_lane(picture, camera) for picture in pictures) if lane])
+        found = np.array([lane[:3] for lane in _ego_lanes(pictures, camera)])
         if len(found) < min(_MIN_LANES, len(pictures)):
             raise InputError(
                 f"found a lane in {len(found)} of {len(pictures)} pictures, need {_MIN_LANES}; "
@@ -114,16 +114,21 @@ def _start(pictures: Sequence[np.ndarray], camera: Camera) -> Camera:
     """
     some = pictures[:: max(1, -(-len(pictures) // _START_PICTURES))]
     tried = [camera.mounted(height_m=height) for height in _START_HEIGHTS_M]
-    worth = [sum(lane[3] for lane in (_ego_lane(picture, at) for picture in some) if lane) for at in tried]
+    worth = [sum(lane[3] for lane in _ego_lanes(some, at)) for at in tried]
     return tried[int(np.argmax(worth))]
 
 
-def _ego_lane(picture: np.ndarray, camera: Camera) -> tuple[float, float, float, float] | None:
-    """Heading, spread and width of the ego lane in one picture, and what speaks for it."""
+def _ego_lanes(pictures: Sequence[np.ndarray], camera: Camera) -> list[tuple[float, float, float, float]]:
+    """Heading, spread and width of the ego lane, and what speaks for it, in each picture that shows one."""
     grid = SliceGrid.build(camera)
     if grid is None:
-        return None
-    crossings = find_crossings(marking_evidence(grid.warp(picture), grid), grid, grid.uncovered(np.empty((0, 4))))
+        return []
+    free = grid.uncovered(np.empty((0, 4)))
+    return [lane for lane in (_ego_lane(picture, grid, free) for picture in pictures) if lane is not None]
+
+
+def _ego_lane(picture: np.ndarray, grid: SliceGrid, free: FreeRoad) -> tuple[float, float, float, float] | None:
+    crossings = find_crossings(marking_evidence(grid.warp(picture), grid), grid, free)
     shape, _ = search(crossings, None)
     measure = np.sqrt(np.minimum(grid.x_m, 40.0))
     candidates = find_candidates(crossings, shape, measure, np.ones((len(grid.x_m), 1)))
