@@ -67,10 +67,25 @@ class Painter:
         image = self._buffers.take(self.size_px[1], self.size_px[0])
         picture = image[:, :width_px]  # a view: what is drawn on it is drawn in place
         picture[:] = frame.bgr
+        self._annotate(picture, image[:, width_px:], result, camera)
+        return image
+
+    def draw_on(self, frame: Frame, result: FrameResult, camera: Camera) -> tuple[np.ndarray, ...]:
+        """The same in parts that stand side by side, without a copy: the frame's own picture, which is drawn on, and
+        the panel, which is the caller's as that of ``draw`` is. For who needs the frame no more."""
+        if not (frame.bgr.flags.c_contiguous and frame.bgr.flags.writeable):
+            return (self.draw(frame, result, camera),)
+        panel = frame.bgr[:, :0]
+        if self._panel is not None:
+            panel = self._buffers.take(self.size_px[1], self._panel.size_px[0])
+        self._annotate(frame.bgr, panel, result, camera)
+        return (frame.bgr, panel) if panel.size else (frame.bgr,)
+
+    def _annotate(self, picture: np.ndarray, panel: np.ndarray, result: FrameResult, camera: Camera) -> None:
         warned = [event.track_id for event in result.events if event.track_id]
         alert = np.isin(result.tracks.track_id, warned) if warned else np.zeros(len(result.tracks), bool)
         if self._panel is not None:
-            self._panel.draw(image[:, width_px:], picture, result, camera, alert)
+            self._panel.draw(panel, picture, result, camera, alert)
         self._lanes(picture, result.lanes, camera)
         tracks, believed = result.tracks, result.tracks.state != TrackState.TENTATIVE
         if not believed.all():
@@ -78,7 +93,6 @@ class Painter:
         self._tracks(picture, tracks, camera, alert)
         self._status(picture, result)
         self._warning(picture, result)
-        return image
 
     # -- lanes ------------------------------------------------------------------------------------------------
 

@@ -186,13 +186,13 @@ class _Run:
                 yield frame, self.pipeline.step(frame, found, stage_ms=stage_ms)
                 del frame
 
-    def _drawn(self) -> Iterator[tuple[FrameResult, np.ndarray | None]]:
+    def _drawn(self) -> Iterator[tuple[FrameResult, tuple[np.ndarray, ...]]]:
         with closing(ahead(self._stepped(), name="step")) as stepped:
             for frame, result in stepped:
-                picture = None
+                picture: tuple[np.ndarray, ...] = ()
                 if self.painter is not None:
                     watch = Stopwatch(result.stage_ms)
-                    picture = self.painter.draw(frame, result, camera_at(self.camera, result.pose))
+                    picture = self.painter.draw_on(frame, result, camera_at(self.camera, result.pose))
                     watch.lap("draw")
                     result = replace(result, stage_ms=watch.ms)
                 yield result, picture
@@ -208,7 +208,7 @@ class _Run:
                     continue  # the lead-in
                 watch = Stopwatch(result.stage_ms)
                 first_s = result.t_s if first_s is None else first_s
-                if video is not None and picture is not None:
+                if video is not None and picture:
                     video.write(picture, result.t_s - first_s)
                     watch.lap("encode")
                 record.write(replace(result, stage_ms=watch.ms))

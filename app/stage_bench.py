@@ -120,7 +120,7 @@ def _timed(
                 watch.lap("detect")
                 result = pipeline.step(frame, known if known is not None else found, stage_ms=watch.ms)
                 watch = Stopwatch(result.stage_ms)
-                picture = painter.draw(frame, result, camera_at(camera, result.pose))
+                picture = painter.draw_on(frame, result, camera_at(camera, result.pose))
                 watch.lap("draw")
                 writer.write(picture, frame.t_s)
                 watch.lap("encode")

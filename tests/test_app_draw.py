@@ -57,6 +57,23 @@ def test_every_size_draws_and_the_frame_stays_untouched(size: tuple[int, int]) -
     assert (out[:, : size[0]] != 90).any()
 
 
+@pytest.mark.parametrize("birdseye", [True, False])
+def test_drawing_on_the_frame_itself_gives_the_same_in_parts(birdseye: bool) -> None:
+    rng = np.random.default_rng(2)
+    picture, warning = rng.integers(0, 256, (360, 640, 3), np.uint8), Event(EventKind.HEADWAY, "active", 1.0, 0.5, 2)
+    told = result(tracks(), events=(warning,))
+    whole = Painter(640, 360, birdseye=birdseye).draw(Frame(0, 1.0, picture), told, camera())
+    parts = Painter(640, 360, birdseye=birdseye).draw_on(Frame(0, 1.0, picture), told, camera())
+    assert parts[0] is picture
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_a_frame_with_gaps_between_its_rows_is_not_drawn_on() -> None:
+    picture = np.full((360, 700, 3), 90, np.uint8)[:, :640]
+    (whole,) = Painter(640, 360).draw_on(Frame(0, 1.0, picture), result(tracks()), camera())
+    assert (picture == 90).all() and whole.shape[1] > 640
+
+
 def test_boxes_are_drawn_at_their_pixels_in_their_colour_and_alerts_in_the_alert_colour() -> None:
     warning = Event(EventKind.FORWARD_COLLISION, "active", 1.0, 0.5, track_id=2, text="car ahead")
     picture = np.zeros((360, 640, 3), np.uint8)

@@ -56,3 +56,12 @@ def test_a_maker_goes_on_with_another_size() -> None:
     again = pictures(np.full((5, 7, 3), 255, np.uint8))
     assert (again.width, again.height) == (8, 6)
     assert planes_of(again)[0].min() == 235, "the last row and column are repeated"
+
+
+@pytest.mark.parametrize("widths", [(34, 6), (33, 7, 2), (5, 4)])
+def test_parts_side_by_side_give_the_planes_of_the_whole(widths: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(5)
+    parts = [rng.integers(0, 256, (13, width, 3), dtype=np.uint8) for width in widths]
+    whole = planes_of(Pictures420()(np.concatenate(parts, axis=1)))
+    for got, wanted in zip(planes_of(Pictures420()(*parts)), whole, strict=True):
+        np.testing.assert_array_equal(got, wanted)
