@@ -21,7 +21,6 @@ Array = Any
 """A NumPy array or a torch tensor: whatever the caller uses."""
 
 # Axes of an unrotated camera in the vehicle frame: its z (forward) is x, its x (right) is -y, its y (down) is -z.
-_VEHICLE_FROM_LEVEL_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 _MIN_DEPTH_M = 1e-3
 _LEAST_DEPTH = 1e-9  # of a direction that points forward
 _MIN_DESCENT = 1e-4  # a ray that falls less than 0.1 mm a metre meets the road beyond 10 km: call it the horizon
@@ -85,10 +84,15 @@ class Camera:
         cp, sp = math.cos(self.pitch_rad), math.sin(self.pitch_rad)
         cy, sy = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
         cr, sr = math.cos(self.roll_rad), math.sin(self.roll_rad)
-        yaw = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
-        pitch = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
-        roll = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
-        return yaw @ pitch @ roll @ _VEHICLE_FROM_LEVEL_CAMERA
+        # The matrices of yaw, pitch, roll and of a level camera (x right, y down, z forward) multiplied out: every
+        # frame has some cameras of its own.
+        return np.array(
+            [
+                [sy * cr - cy * sp * sr, -sy * sr - cy * sp * cr, cy * cp],
+                [-cy * cr - sy * sp * sr, cy * sr - sy * sp * cr, sy * cp],
+                [-cp * sr, -cp * cr, -sp],
+            ]
+        )
 
     @cached_property
     def vehicle_from_camera(self) -> np.ndarray:
@@ -151,10 +155,21 @@ class Camera:
     def normalised(self, px: Array) -> tuple[Array, Array]:
         """Undistorted normalised camera coordinates (x/z, y/z) of pixels (..., 2), NaN where invalid, and where they
         exist (...)."""
+        if isinstance(px, np.ndarray) and px.dtype == np.float64 and self.distortion.model == "none":
+            return self._normalised_ideally(px)
         xp = array_namespace(px)
         xy = xp.stack([(px[..., 0] - self.cx_px) / self.fx_px, (px[..., 1] - self.cy_px) / self.fy_px], axis=-1)
         xy, valid = undistort(self.distortion, xy)
         return xp.where(valid[..., None], xy, xp.full_like(xy, xp.nan)), valid
+
+    def _normalised_ideally(self, px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``normalised`` in NumPy for a lens without distortion: the same numbers in a third of the time."""
+        xy = px - (self.cx_px, self.cy_px)
+        xy /= (self.fx_px, self.fy_px)
+        valid: np.ndarray = np.asarray(np.isfinite(xy).all(axis=-1))
+        if not valid.all():
+            xy[~valid] = np.nan
+        return xy, valid
 
     def ray(self, px: Array) -> tuple[Array, Array]:
         """Unit directions in the vehicle frame, (..., 3), of pixels (..., 2), and where they exist (...)."""

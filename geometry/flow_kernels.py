@@ -16,7 +16,23 @@ from geometry.compiled import compiled
 STEPS, TURN_STEPS, PLANE_STEPS = 8, 4, 6
 _REGULARISATION = 1e-9
 _SCALE = 3.0  # of the median residual: three quarters of a normal distribution's points keep half their weight
+NOISE_PX = 0.3  # of a tracked corner; residuals are never believed to be smaller
+_START_PX = 8.0  # the robust scale at first, halved every step down to the residuals' own
+MIN_POINTS, _INLIER_WEIGHT = 20, 0.25
+_OWN_BODY_M = 10.0  # what seems to lie on the road nearer than this and stays put is the vehicle's own
+_MIN_MOVING = 30
+_ROAD_AHEAD_M = (3.0, 25.0)
+_ROAD_ASIDE_M = 4.0  # the ego lane and half its neighbours
+_LANE_ASIDE_M = 2.0  # the ego lane: beyond may lie kerbs and barriers, whose height would pass for roll
+_MIN_ROAD_POINTS = 8
 _MAX_GROWTH = 0.4  # a point this much farther from the focus was passed at 2.5 times the way travelled: hardly any is
+
+
+# What ``motion`` tells: points that agree, their share; the turn of the vehicle about its x, y and z axes (3) and its
+# sigma; the focus of expansion (2) and its sigma; roll, distance travelled over height, their sigmas (NaN: no road).
+AGREE, SHARE, TURN, TURN_SIGMA, FOCUS, FOCUS_SIGMA = 0, 1, 2, 5, 8, 10
+ROLL, ROLL_SIGMA, TRAVEL, TRAVEL_SIGMA = 12, 13, 14, 15
+TOLD = 16
 
 
 @compiled("float64(float64[::1], int64)")
@@ -116,7 +132,7 @@ def distances_from_lines(before, now, turn, focus, noise, error, jacobian):  # t
 
 
 @compiled("void(float64[::1], float64[:, ::1])")
-def rotation(omega, turn):  # type: ignore[no-untyped-def]
+def rotation_of(omega, turn):  # type: ignore[no-untyped-def]
     """Fills the rotation (3, 3) of a vector (3,): Rodrigues' formula."""
     square = omega[0] ** 2 + omega[1] ** 2 + omega[2] ** 2
     angle = math.sqrt(square)
@@ -152,7 +168,7 @@ def turn_and_focus(before, now, noise, scale, priors, state, weight, information
     for a in range(5):
         start[a] = state[a]
     for step in range(STEPS):
-        rotation(state, turn)
+        rotation_of(state, turn)
         distances_from_lines(before, now, turn, state[3:], noise, error, jacobian)
         for i in range(count):
             weight[i] = geman_mcclure(error[i], scale) / (scale * scale)
@@ -167,7 +183,7 @@ def turn_and_focus(before, now, noise, scale, priors, state, weight, information
         for a in range(5):
             state[a] -= vector[a]
         scale = max(scale / 2.0, min(_SCALE * upper_median(size, count), scale), noise)
-    rotation(state, turn)
+    rotation_of(state, turn)
     distances_from_lines(before, now, turn, state[3:], noise, error, jacobian)
     total, squares = 0.0, 0.0
     for i in range(count):
@@ -235,3 +251,162 @@ def plane_from_growth(rays, growth, sigma, first, plane, information):  # type: 
         squares += weight[i] * left[i] * left[i]
         noise += weight[i] * sigma[i] * sigma[i]
     return max(1.0, math.sqrt(squares / noise))
+
+
+@compiled("int64(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, float64)")
+def without_own_body(before, now, rotation, height_m, noise):  # type: ignore[no-untyped-def]
+    """Draws points (N, 2) that count together at the front; how many they are.
+
+    What is not finite does not, nor do points that stay where the near road should move, while the rest moves: bonnet,
+    dashboard, sticker. ``rotation``: (3, 3) vehicle from camera.
+    """
+    size, count, moving = np.empty(len(now)), 0, 0
+    for i in range(len(now)):
+        moved = max(abs(now[i, 0] - before[i, 0]), abs(now[i, 1] - before[i, 1]))
+        if not moved < math.inf:
+            continue
+        for a in range(2):
+            before[count, a], now[count, a] = before[i, a], now[i, a]
+        count += 1
+        if moved >= 4.0 * noise:
+            size[moving] = moved
+            moving += 1
+    if moving < _MIN_MOVING or not upper_median(size, moving) > 6.0 * noise:
+        return count
+    kept = 0
+    for i in range(count):
+        moved = max(abs(now[i, 0] - before[i, 0]), abs(now[i, 1] - before[i, 1]))
+        descent = -(rotation[2, 0] * now[i, 0] + rotation[2, 1] * now[i, 1] + rotation[2, 2])
+        if moved < 4.0 * noise and descent > height_m / _OWN_BODY_M:
+            continue
+        for a in range(2):
+            before[kept, a], now[kept, a] = before[i, a], now[i, a]
+        kept += 1
+    return kept
+
+
+@compiled(
+    "float64(float64[:, ::1], float64[:, ::1], float64[::1], float64[::1], float64[:, ::1], float64, float64, "
+    "float64[::1], float64[:, ::1])"
+)
+def road_plane(before, now, weight, state, rotation, height_m, noise, plane, information):  # type: ignore[no-untyped-def]
+    """``plane_from_growth`` of those points that agree and should lie on the road of the believed mount.
+
+    A point at depth Z moves away from the focus by the factor 1 + travel / Z; on a plane that is linear in the
+    picture: travel / Z = (travel / height) normal . (x, y, 1).
+
+    Args:
+        before, now, weight: points (N, 2) and their weights (N,); ``state``: (5,) turn and focus.
+        rotation: (3, 3) vehicle from camera; ``noise``: standard deviation of a coordinate.
+        plane, information: (3,) and (3, 3), filled.
+
+    Returns:
+        By how much the residuals exceed the noise; NaN where too little of the road is seen.
+    """
+    turn, count, lanes = np.empty((3, 3)), 0, 0
+    rays, growth = np.empty((len(now), 3)), np.empty(len(now))
+    sigma, first = np.empty(len(now)), np.empty(len(now), np.bool_)
+    rotation_of(state, turn)
+    for i in range(len(now)):
+        u, v = now[i, 0], now[i, 1]
+        down = max(-(rotation[2, 0] * u + rotation[2, 1] * v + rotation[2, 2]), 1e-9)
+        x_m = height_m * (rotation[0, 0] * u + rotation[0, 1] * v + rotation[0, 2]) / down
+        y_m = height_m * (rotation[1, 0] * u + rotation[1, 1] * v + rotation[1, 2]) / down
+        aside_m = abs(y_m)
+        if not (weight[i] > _INLIER_WEIGHT and _ROAD_AHEAD_M[0] < x_m < _ROAD_AHEAD_M[1] and aside_m < _ROAD_ASIDE_M):
+            continue
+        depth = turn[2, 0] * before[i, 0] + turn[2, 1] * before[i, 1] + turn[2, 2]
+        x = (turn[0, 0] * before[i, 0] + turn[0, 1] * before[i, 1] + turn[0, 2]) / depth
+        y = (turn[1, 0] * before[i, 0] + turn[1, 1] * before[i, 1] + turn[1, 2]) / depth
+        away_x, away_y = x - state[3], y - state[4]
+        radius2 = away_x * away_x + away_y * away_y
+        rays[count, 0], rays[count, 1], rays[count, 2] = u, v, 1.0
+        growth[count] = ((u - x) * away_x + (v - y) * away_y) / radius2
+        sigma[count] = noise * math.sqrt(2.0 / radius2)
+        first[count] = aside_m < _LANE_ASIDE_M
+        lanes += first[count]
+        count += 1
+    if count < _MIN_ROAD_POINTS:
+        return math.nan
+    # Started from the plane believed and the ego lane's points; those beyond join where they agree with these.
+    if lanes < _MIN_ROAD_POINTS:
+        first[:] = True
+    for a in range(3):
+        plane[a] = -rotation[2, a]
+    return plane_from_growth(rays[:count], growth[:count], sigma[:count], first[:count], plane, information)
+
+
+@compiled("void(float64[:, ::1], float64[:, ::1])")
+def inverse(matrix, out):  # type: ignore[no-untyped-def]
+    """Fills the inverse of a positive definite matrix (n, n)."""
+    n = len(matrix)
+    factors, column = np.empty((n, n)), np.empty(n)
+    for j in range(n):
+        for a in range(n):
+            column[a] = 1.0 if a == j else 0.0
+            for b in range(n):
+                factors[a, b] = matrix[a, b]
+        solve_positive(factors, column)
+        for a in range(n):
+            out[a, j] = column[a]
+
+
+@compiled("void(float64[::1], float64[:, ::1], float64, float64[::1])")
+def tell_road(plane, information, excess, told):  # type: ignore[no-untyped-def]
+    """Fills in roll, its sigma, distance travelled over height, its sigma, as ``road_plane`` found them; else NaN."""
+    told[ROLL:] = math.nan
+    length = math.sqrt(plane[0] ** 2 + plane[1] ** 2 + plane[2] ** 2)
+    if not (excess < math.inf and plane[1] > 0.0 and length >= 1e-6):
+        return
+    cov = np.empty((3, 3))
+    inverse(information, cov)
+    upright = plane[0] ** 2 + plane[1] ** 2
+    tilt, along = (plane[1] / upright, -plane[0] / upright, 0.0), (plane[0], plane[1], plane[2])
+    of_roll = of_length = 0.0
+    for a in range(3):
+        for b in range(3):
+            of_roll += tilt[a] * cov[a, b] * tilt[b]
+            of_length += along[a] * cov[a, b] * along[b]
+    told[ROLL], told[ROLL_SIGMA] = math.atan2(plane[0], plane[1]), excess * math.sqrt(of_roll)
+    told[TRAVEL], told[TRAVEL_SIGMA] = length, excess * math.sqrt(of_length) / length
+
+
+@compiled("boolean(float64[:, ::1], float64[:, ::1], float64[:, ::1], float64, float64, float64[:, ::1], float64[::1])")
+def motion(before, now, rotation, height_m, noise, priors, told):  # type: ignore[no-untyped-def]
+    """Everything that moved points show of the camera's motion; whether they are enough, and agree enough.
+
+    Args:
+        before, now: (N, 2), put into another order.
+        rotation: (3, 3) vehicle from camera; ``height_m``: believed; ``noise``: standard deviation of a coordinate.
+        priors: (2, 5) as for ``turn_and_focus``, about no turn and the believed heading.
+        told: (16,), filled: see above.
+    """
+    count = without_own_body(before, now, rotation, height_m, noise)
+    if count < MIN_POINTS:
+        return False
+    before, now, weight = before[:count], now[:count], np.empty(count)
+    state, information, cov = np.zeros(5), np.empty((5, 5)), np.empty((5, 5))
+    for a in range(2):  # where the vehicle's x axis is seen
+        state[3 + a] = rotation[0, a] / rotation[0, 2]
+    scale = noise * _START_PX / NOISE_PX
+    spread = turn_and_focus(before, now, noise, scale, priors, state, weight, information)
+    agree = 0
+    for i in range(count):
+        agree += weight[i] > _INLIER_WEIGHT
+    for a in range(5):
+        for b in range(5):
+            information[a, b] = information[a, b] / (spread * spread) + (priors[1, a] if a == b else 0.0)
+    inverse(information, cov)
+    for a in range(3):
+        turn = variance = 0.0
+        for b in range(3):
+            turn -= rotation[a, b] * state[b]
+            for c in range(3):
+                variance += rotation[a, b] * cov[b, c] * rotation[a, c]
+        told[TURN + a], told[TURN_SIGMA + a] = turn, math.sqrt(variance)
+    for a in range(2):
+        told[FOCUS + a], told[FOCUS_SIGMA + a] = state[3 + a], math.sqrt(cov[3 + a, 3 + a])
+    plane, road = np.zeros(3), np.empty((3, 3))
+    tell_road(plane, road, road_plane(before, now, weight, state, rotation, height_m, noise, plane, road), told)
+    told[AGREE], told[SHARE] = agree, agree / count
+    return agree >= MIN_POINTS
