@@ -35,10 +35,10 @@ ROLL, ROLL_SIGMA, TRAVEL, TRAVEL_SIGMA = 12, 13, 14, 15
 TOLD = 16
 
 
-@compiled("float64(float64[::1], int64)")
-def upper_median(values, count):  # type: ignore[no-untyped-def]
-    """The upper median of the first numbers, which it puts into another order: Hoare's quickselect."""
-    middle, low, high = count // 2, 0, count - 1
+@compiled("float64(float64[::1], int64, int64)")
+def nth(values, count, middle):  # type: ignore[no-untyped-def]
+    """The n-th smallest, from 0, of the first numbers, which it puts into another order: Hoare's quickselect."""
+    low, high = 0, count - 1
     while low < high:
         pivot, i, j = values[(low + high) // 2], low, high
         while i <= j:
@@ -57,6 +57,12 @@ def upper_median(values, count):  # type: ignore[no-untyped-def]
         else:
             break
     return values[middle]
+
+
+@compiled("float64(float64[::1], int64)")
+def upper_median(values, count):  # type: ignore[no-untyped-def]
+    """The upper median of the first numbers, which it puts into another order."""
+    return nth(values, count, count // 2)
 
 
 @compiled("float64(float64, float64)")

@@ -189,7 +189,7 @@ def test_search_anywhere_is_right_where_the_coarse_guesses_mislead():
     y = d * (1 + truth.spread * x) + truth.heading * x + truth.bend * x**2 + rng.normal(0, 0.03, len(x))
     xy = np.concatenate([np.stack([x, y], -1), np.stack([rng.uniform(5, 45, 100), rng.uniform(-9, 9, 100)], -1)])
     n, weight = len(xy), np.repeat([0.9, 0.4], [180, 100])
-    crossings = Crossings(np.zeros(n, int), np.zeros(n), xy, np.full(n, 0.05), weight, np.zeros(n))
+    crossings = Crossings(np.zeros(n, int), np.zeros(n), np.column_stack([xy, np.full(n, 0.05), weight, np.zeros(n)]))
     found, _ = search(crossings, None)
     fit = fit_family(crossings, found, bases)
     np.testing.assert_allclose(fit.coeff[:, 0], bases, atol=0.03)
@@ -277,3 +277,78 @@ def test_looks_of_the_last_metres_of_paint():
         np.ones(5),
     )[0]
     assert nothing[fit_kernels.LAST_M] < nothing[fit_kernels.FIRST_M]
+
+
+def test_candidates_are_the_peaks_of_a_smoothed_histogram():
+    rng = np.random.default_rng(8)
+    shape = Shape(0.02, 4e-4, 1e-3, 2e-7, 1e-5)
+    points = family_points(shape, np.array([1.8, -1.7, -5.2, 8.7]), 0.1, seed=3)
+    points = np.vstack(
+        [points, np.column_stack([rng.uniform(4, 50, 200), rng.uniform(-12, 12, 200), rng.random((200, 3))])]
+    )
+    row, measure = rng.integers(0, 50, len(points)), rng.uniform(1, 6, 50)
+    seen = rng.random((50, 24)) < 0.5
+    blur = np.exp(-0.5 * (np.arange(-4, 5) * 0.06 / 0.10) ** 2)
+    found = kernels.candidates(points, row, shape.array, measure, seen.astype(float), blur, 12)
+    base = shape.base_m(points[:, :2])
+    inside = np.abs(base) < 9
+    histogram = np.bincount(((base[inside] + 9) / 0.06).astype(int), (points[:, 3] ** 2 * measure[row])[inside], 300)
+    profile = np.convolve(histogram, blur, "same")
+    peak = np.flatnonzero((profile[1:-1] >= profile[:-2]) & (profile[1:-1] > profile[2:])) + 1
+    peak = np.sort(peak[np.argsort(-profile[peak])][:12])[::-1]
+    visible = (measure @ seen)[((peak + 0.5) * 0.06 / 18 * 24).astype(int)]
+    np.testing.assert_allclose(found[0], (peak + 0.5) * 0.06 - 9)
+    np.testing.assert_allclose(found[1], profile[peak] / np.maximum(visible, 0.25 * measure.sum()))
+    np.testing.assert_allclose(found[2], profile[peak])
+    nothing = kernels.candidates(points[:0], row[:0], shape.array, measure, seen.astype(float), blur, 12)
+    assert nothing.shape == (3, 0)
+
+
+def test_medians_are_numpys_where_enough_is_seen():
+    rng = np.random.default_rng(9)
+    values, column = rng.normal(size=(41, 30)).astype(np.float32), rng.integers(0, 30, (41, 4))
+    seen = rng.random((41, 4)) < [0.7, 0.4, 0.1, 1.1]
+    found = kernels.medians(values, column, seen, 12)
+    for b in range(4):
+        mine = np.sort(values[np.arange(41), column[:, b]][seen[:, b]])
+        wanted = np.nan if len(mine) < 12 else mine[len(mine) // 2 - (len(mine) == 41)]
+        np.testing.assert_equal(found[b], np.float64(wanted))
+
+
+def test_scores_fall_with_the_distance_from_what_was_believed():
+    rng = np.random.default_rng(10)
+    xy, votes = np.stack([rng.uniform(4, 50, 99), rng.uniform(-9, 9, 99)], -1), rng.uniform(0.1, 3, 99)
+    hypotheses, believed, sharpness = (
+        rng.normal(0, [0.03, 1e-3, 3e-3], (20, 3)),
+        np.array([0.01, 0, 0]),
+        np.array([20, 900, 300.0]),
+    )
+    apart = np.square((hypotheses - believed) * sharpness).sum(axis=1)
+    expected = kernels.vote(xy, votes, hypotheses) * np.exp(-0.25 * apart)
+    np.testing.assert_allclose(kernels.scores(xy, votes, hypotheses, believed, sharpness), expected)
+
+
+def test_fusing_is_a_kalman_update_of_whole_states():
+    rng = np.random.default_rng(11)
+    scale = np.array([0.1, 0.01, 1e-4, 1e-6])  # of a boundary's coefficients
+    roots = rng.normal(size=(2, 3, 4, 6)) * scale[:, None]
+    cov, seen_cov = roots @ roots.swapaxes(-1, -2)
+    coeff, seen = rng.normal(size=(2, 3, 4)) * scale
+    new, spread = coeff.copy(), cov.copy()
+    fit_kernels.fused(new, spread, seen, seen_cov)
+    together = np.linalg.inv(np.linalg.inv(cov) + np.linalg.inv(seen_cov))
+    mean = together @ (np.linalg.inv(cov) @ coeff[..., None] + np.linalg.inv(seen_cov) @ seen[..., None])
+    np.testing.assert_allclose(new / scale, mean[..., 0] / scale, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(spread / np.outer(scale, scale), together / np.outer(scale, scale), rtol=1e-5, atol=1e-6)
+
+
+def test_crossings_come_on_the_road_plane_that_is_asked_for(grid):
+    evidence, free = marking_evidence(noise_view(grid), grid), grid.uncovered(NO_BOXES)
+    other = CAMERA.mounted(pitch_rad=CAMERA.pitch_rad + 0.004, height_m=1.02 * CAMERA.height_m)
+    here, there = find_crossings(evidence, grid, free), find_crossings(evidence, grid, free, None, other)
+    px, valid = CAMERA.px_from_ground(here.xy_m)
+    xy_m, on_road = other.ground_from_px(px)
+    kept = valid & on_road & (xy_m[:, 0] < 200)
+    np.testing.assert_allclose(there.xy_m, xy_m[kept], rtol=1e-7, atol=1e-7)
+    np.testing.assert_array_equal(there.points[:, 2:], here.points[kept, 2:])
+    assert len(there) > 100

@@ -36,7 +36,7 @@ def crossings_of(shape, bases, *, clutter=100, seed=0):
     y = np.concatenate([y, rng.uniform(-9, 9, clutter)])
     n = len(x)
     weight = np.where(np.arange(n) < n - clutter, 0.9, 0.4)
-    return Crossings(np.zeros(n, int), np.zeros(n), np.stack([x, y], -1), np.full(n, 0.05), weight, np.zeros(n))
+    return Crossings(np.zeros(n, int), np.zeros(n), np.column_stack([x, y, np.full(n, 0.05), weight, np.zeros(n)]))
 
 
 def test_grid_samples_lie_where_the_camera_says():

@@ -45,11 +45,11 @@ class Motion:
 
 def fused(coeff: np.ndarray, cov: np.ndarray, seen: np.ndarray, seen_cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Kalman update of B boundaries at once by fits that measure their whole state: (B, 4) and (B, 4, 4) each."""
-    gain = np.linalg.solve(cov + seen_cov, cov).transpose(0, 2, 1)
-    rest = np.eye(4) - gain
-    # Joseph's form keeps the covariance symmetric.
-    joseph = rest @ cov @ rest.transpose(0, 2, 1) + gain @ seen_cov @ gain.transpose(0, 2, 1)
-    return coeff + (gain @ (seen - coeff)[..., None])[..., 0], joseph
+    from perception.lanes.fit_kernels import fused as fuse
+
+    new, spread = np.array(coeff, np.float64), np.array(cov, np.float64)
+    fuse(new, spread, np.ascontiguousarray(seen), np.ascontiguousarray(seen_cov))
+    return new, spread
 
 
 @dataclass(eq=False)

@@ -85,7 +85,6 @@ def road_tints(evidence: Evidence, column: np.ndarray, seen: np.ndarray) -> np.n
 
     NaN where too little is seen. Grass and earth differ from every road surface in it, and shadows hardly change it.
     """
-    tint = np.sort(np.where(seen, np.take_along_axis(evidence.tint, column, axis=1), np.inf), axis=0)
-    count = seen.sum(axis=0)
-    middle = tint[count // 2 - (count == len(tint)), np.arange(len(count))]
-    return np.where(count >= _MIN_TINT_SLICES, middle, np.nan)
+    from perception.lanes.kernels import medians
+
+    return medians(evidence.tint, column, seen, _MIN_TINT_SLICES)

@@ -89,13 +89,13 @@ def voters(crossings: Crossings, most: int) -> tuple[np.ndarray, np.ndarray]:
     votes = crossings.weight**2 * np.sqrt(np.minimum(x, 25.0))
     if len(votes) > most:
         keep = np.argpartition(-votes, most)[:most]
-        return crossings.xy_m[keep], votes[keep]
-    return crossings.xy_m, votes
+        return crossings.points[keep, :2], votes[keep]
+    return np.ascontiguousarray(crossings.xy_m), votes
 
 
 def search(crossings: Crossings, prior: Shape | None) -> tuple[Shape, float]:
     """The shape most crossings agree on, and its support: near ``prior``, or anywhere."""
-    from perception.lanes.kernels import vote
+    from perception.lanes.kernels import scores as scores_of
 
     xy, votes = voters(crossings, _MAX_FOLLOWING if prior else _MAX_VOTERS)
     if len(votes) < 10:
@@ -106,10 +106,9 @@ def search(crossings: Crossings, prior: Shape | None) -> tuple[Shape, float]:
     best, support = believed[None], np.zeros(1)
     for grid in (FOLLOW, REFINE) if prior else (ACQUIRE, REFINE):
         hypotheses = (best[:, None] + grid.steps).reshape(-1, 3)
-        apart = (hypotheses - believed) * sharpness
         # Of equals take the one nearest to what was believed: straight and level without a belief.
-        scores = vote(xy, votes, hypotheses) * np.exp(-0.25 * np.einsum("hi,hi->h", apart, apart))
-        order = np.argsort(-scores)[: 1 if prior else _REFINED]
+        scores = scores_of(xy, votes, hypotheses, believed, sharpness)
+        order = [scores.argmax()] if prior else np.argsort(-scores)[:_REFINED]
         best, support = hypotheses[order], scores[order]
     heading, bend, spread = best[0].tolist()
     return Shape(heading, bend, spread), float(support[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -10,9 +11,6 @@ from geometry.types import Rows
 from perception.lanes.family import Shape
 from perception.lanes.ridge import Crossings
 
-_BIN_M = 0.06
-_HALF_SPAN_M = 9.0
-_KERNEL = np.exp(-0.5 * (np.arange(-4, 5) * _BIN_M / 0.10) ** 2)
 _MAX_CANDIDATES = 24
 
 
@@ -38,21 +36,20 @@ def find_candidates(crossings: Crossings, shape: Shape, measure: np.ndarray, see
         measure: (S,) what a slice counts (metres of road that it stands for, capped).
         seen: (S, B) share of the slice that is seen at B equally spaced bases over the span.
     """
-    base = shape.base_m(crossings.xy_m)
-    inside = np.abs(base) < _HALF_SPAN_M
-    mass = (crossings.weight**2 * measure[crossings.row])[inside]
-    count = round(2 * _HALF_SPAN_M / _BIN_M)
-    index = ((base[inside] + _HALF_SPAN_M) / _BIN_M).astype(int)
-    histogram = np.bincount(index, mass, count)
-    profile = np.convolve(histogram, _KERNEL, "same")
-    peak = np.flatnonzero((profile[1:-1] >= profile[:-2]) & (profile[1:-1] > profile[2:])) + 1
-    peak = peak[np.argsort(-profile[peak])][:_MAX_CANDIDATES]
-    offset = (peak + 0.5) * _BIN_M - _HALF_SPAN_M
-    visible = measure @ seen
-    at = np.clip(((offset + _HALF_SPAN_M) / (2 * _HALF_SPAN_M) * seen.shape[1]).astype(int), 0, seen.shape[1] - 1)
-    total = np.maximum(visible[at], 0.25 * measure.sum())
-    order = np.argsort(-offset)
-    return Candidates(offset[order], (profile[peak] / total)[order], profile[peak][order])
+    from perception.lanes.kernels import candidates
+
+    seen = np.ascontiguousarray(seen, float)
+    return Candidates(
+        *candidates(crossings.points, crossings.row, shape.array, measure, seen, _kernel(), _MAX_CANDIDATES)
+    )
+
+
+@cache
+def _kernel() -> np.ndarray:
+    """What the histogram is smoothed with: a Gaussian of 0.1 m."""
+    from perception.lanes.kernels import BASE_BIN_M
+
+    return np.exp(-0.5 * (np.arange(-4, 5) * BASE_BIN_M / 0.10) ** 2)
 
 
 @dataclass(frozen=True, eq=False)

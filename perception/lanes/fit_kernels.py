@@ -279,3 +279,36 @@ def looks(row, member, points, coeff, seen, x_m):  # type: ignore[no-untyped-def
         told[EVIDENCE] /= max(part, 0.25 * whole)
         _bands(told, best, visible)
     return out
+
+
+@compiled("void(f8[:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1])")
+def fused(coeff, cov, seen, seen_cov):  # type: ignore[no-untyped-def]
+    """Kalman update, in place, of B states (B, 4) with covariances (B, 4, 4) by measurements of all of them.
+
+    Joseph's form (I - K) P (I - K)' + K R K' keeps the covariance symmetric.
+    """
+    gain, rest, total = np.empty((4, 4)), np.empty((4, 4)), np.empty((4, 4))
+    for k in range(len(coeff)):
+        for i in range(4):
+            for j in range(4):
+                total[i, j] = cov[k, i, j] + seen_cov[k, i, j]
+        inverse = _inverse(total)
+        for i in range(4):
+            for j in range(4):
+                gain[i, j] = 0.0
+                for a in range(4):
+                    gain[i, j] += cov[k, i, a] * inverse[a, j]
+                rest[i, j] = (1.0 if i == j else 0.0) - gain[i, j]
+        prior = cov[k].copy()
+        for i in range(4):
+            for j in range(4):
+                value = 0.0
+                for a in range(4):
+                    for b in range(4):
+                        value += rest[i, a] * prior[a, b] * rest[j, b] + gain[i, a] * seen_cov[k, a, b] * gain[j, b]
+                cov[k, i, j] = value
+        for a in range(4):
+            total[0, a] = seen[k, a] - coeff[k, a]
+        for i in range(4):
+            for a in range(4):
+                coeff[k, i] += gain[i, a] * total[0, a]

@@ -79,7 +79,7 @@ class FrameView:
         evidence = marking_evidence(view, grid, shift)
         if learned is not None:
             evidence = learned.fused(evidence, view)
-        return cls(grid, free, evidence, _to_camera(find_crossings(evidence, grid, free, shift), grid, camera))
+        return cls(grid, free, evidence, find_crossings(evidence, grid, free, shift, camera))
 
     def paths(self, shape: Shape, base_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Columns (S, B) of curves of the family at the bases (B,), and where they are in sight and uncovered."""
@@ -170,12 +170,3 @@ def _encouraged(candidates: Candidates, belief: Belief) -> Candidates:
     apart = (candidates.base_m[:, None] - belief.base_m) / _BELIEF_SIGMA_M
     extra = _BELIEF_EVIDENCE * (belief.score * np.exp(-0.5 * apart * apart)).sum(axis=1)
     return replace(candidates, evidence=candidates.evidence + extra)
-
-
-def _to_camera(crossings: Crossings, grid: SliceGrid, camera: Camera) -> Crossings:
-    """Crossings on the road plane of the camera of this frame, which differs from the grid's by a little."""
-    if camera is grid.camera:
-        return crossings
-    moved = np.column_stack([crossings.xy_m, np.ones(len(crossings))]) @ grid.road_from_grid(camera).T
-    xy = moved[:, :2] / moved[:, 2:]
-    return replace(crossings, xy_m=np.ascontiguousarray(xy))[(xy[:, 0] > 0) & (xy[:, 0] < 200)]

@@ -17,6 +17,7 @@ import math
 import numpy as np
 
 from geometry.compiled import compiled
+from geometry.flow_kernels import nth
 from perception.lanes.slices import HALF_WIDTH_M, STEP_M
 
 _LOG_OFFSET = 8.0  # grey levels: below that a camera's noise is larger than the signal
@@ -38,10 +39,13 @@ _PAINT_SHARE = 0.5
 _LOOK_SLICES = 4
 _UPRIGHT_WEIGHT = 0.2
 _MAX_IN_SLICE = 8  # crossings; a road has fewer boundaries in sight
+_FARTHEST_M = 200.0
 
 VOTE_BIN_M = 0.15
 VOTE_SPAN_M = 9.0
 _VOTE_BINS = round(2 * VOTE_SPAN_M / VOTE_BIN_M)
+BASE_BIN_M, BASE_SPAN_M = 0.06, 9.0
+_BASE_BINS = round(2 * BASE_SPAN_M / BASE_BIN_M)
 _AROUND_BINS = 6  # to each side, 2 m in all: what stands out of that is a boundary, the rest is clutter
 
 
@@ -260,17 +264,19 @@ def _crests(values, start, free, best):  # type: ignore[no-untyped-def]
 
 
 @compiled(
-    "Tuple((i8[::1], f8[:,::1], f8[:,:]))"
-    "(f4[:,::1], f4[:,::1], f4[:,::1], Tuple((b1[::1], i4[::1], b1[::1])), f8[:,::1], i8[::1])"
+    "Tuple((i8[::1], f8[::1], f8[:,::1]))"
+    "(f4[:,::1], f4[:,::1], f4[:,::1], Tuple((b1[::1], i4[::1], b1[::1])), f8[:,::1], i8[::1], f8[:,::1])"
 )
-def crossings(strength, paint, tint, free, slices, shift):  # type: ignore[no-untyped-def]
-    """Slice (N,), position x and y (N, 2), and column, sigma, weight and tint (4, N) of the crests.
+def crossings(strength, paint, tint, free, slices, shift, road):  # type: ignore[no-untyped-def]
+    """Slice (N,) and column (N,) of the crests, and their x, y, its sigma, weight and tint (N, 5).
 
-    ``slices`` (S, 3): distance, and the lateral standard deviation of paint and of raised markers at it.
+    ``slices`` (S, 3): distance, and the lateral standard deviation of paint and of raised markers at it. ``road``
+    (3, 3): homography from the grid's road plane to the one that x and y are wanted on; what falls out of it is not
+    told.
     """
     rows, width = strength.shape
     most = rows * _MAX_IN_SLICE
-    row, xy, told = np.empty(most, np.int64), np.empty((most, 2)), np.empty((4, most))
+    row, columns, points = np.empty(most, np.int64), np.empty(most), np.empty((most, 5))
     best, n = np.empty(_MAX_IN_SLICE, np.int64), 0
     for r in range(rows):
         values = strength[r]
@@ -279,14 +285,19 @@ def crossings(strength, paint, tint, free, slices, shift):  # type: ignore[no-un
             before, value, after = np.float64(values[j - 1]), np.float64(values[j]), np.float64(values[j + 1])
             bend = min(before - 2 * value + after, -1e-6)
             column = j + min(max(0.5 * (before - after) / bend, -0.5), 0.5)
+            at, y = slices[r, 0], HALF_WIDTH_M - STEP_M * column
+            depth = road[2, 0] * at + road[2, 1] * y + road[2, 2]
+            points[n, 0] = (road[0, 0] * at + road[0, 1] * y + road[0, 2]) / depth
+            points[n, 1] = (road[1, 0] * at + road[1, 1] * y + road[1, 2]) / depth
+            if not 0.0 < points[n, 0] < _FARTHEST_M:
+                continue
             weight = min(value, _SATURATION) / _SATURATION
             if _is_upright(strength, r, j, slices, shift):
                 weight *= _UPRIGHT_WEIGHT
-            row[n], xy[n, 0], xy[n, 1] = r, slices[r, 0], HALF_WIDTH_M - STEP_M * column
-            told[0, n], told[2, n], told[3, n] = column, weight, tint[r, j]
-            told[1, n] = slices[r, 1] if paint[r, j] > _PAINT_SHARE * value else slices[r, 2]
+            row[n], columns[n], points[n, 3], points[n, 4] = r, column, weight, tint[r, j]
+            points[n, 2] = slices[r, 1] if paint[r, j] > _PAINT_SHARE * value else slices[r, 2]
             n += 1
-    return row[:n], xy[:n], told[:, :n]
+    return row[:n], columns[:n], points[:n]
 
 
 @compiled("Tuple((i8[:,::1], b1[:,::1]))(f8[::1], f8[::1], f8[::1], Tuple((b1[::1], i4[::1], b1[::1])))")
@@ -306,6 +317,77 @@ def paths(shape, base_m, x_m, free):  # type: ignore[no-untyped-def]
             if 0 <= at < width:
                 seen[r, b] = visible[r * width + j] and uncovered[cell[r * width + j]]
     return column, seen
+
+
+@compiled("f8[::1](f4[:,::1], i8[:,:], b1[:,:], i8)")
+def medians(values, column, seen, least):  # type: ignore[no-untyped-def]
+    """(B,) upper medians of values (S, L) along paths, columns (S, B), where seen (S, B); NaN where less than so many
+    are. Where all slices are seen it is the lower one."""
+    slices, count = column.shape
+    out, path = np.full(count, math.nan), np.empty(slices)
+    for b in range(count):
+        n = 0
+        for r in range(slices):
+            if seen[r, b]:
+                path[n] = values[r, column[r, b]]
+                n += 1
+        if n >= least:
+            out[b] = nth(path, n, n // 2 - (n == slices))
+    return out
+
+
+@compiled("f8[:,::1](f8[:,::1], i8[::1], f8[::1], f8[::1], f8[:,::1], f8[::1], i8)")
+def candidates(points, row, shape, measure, seen, blur, most):  # type: ignore[no-untyped-def]
+    """Peaks of the crossings' histogram over their bases at the vehicle, left to right: (3, K) base, evidence, length.
+
+    Args:
+        points, row: (N, 5) x, y, its sigma, weight and tint of the crossings, and their slices (N,).
+        measure: (S,) what a slice counts.
+        seen: (S, B) share of it that is seen at equally spaced bases over the span.
+        blur: (2 k + 1,) what the histogram is smoothed with.
+        most: so many of them, the highest.
+    """
+    histogram, profile = np.zeros(_BASE_BINS), np.zeros(_BASE_BINS)
+    visible, total = np.zeros(seen.shape[1]), 0.0
+    for r in range(len(measure)):
+        total += measure[r]
+        for b in range(seen.shape[1]):
+            visible[b] += measure[r] * seen[r, b]
+    for n in range(len(points)):
+        x = points[n, 0]
+        base = points[n, 1] - x * (shape[0] + x * (shape[1] + x * shape[2]))
+        base /= 1.0 + x * (shape[3] + x * shape[4])
+        if abs(base) < BASE_SPAN_M:
+            histogram[int((base + BASE_SPAN_M) / BASE_BIN_M)] += points[n, 3] * points[n, 3] * measure[row[n]]
+    reach = len(blur) // 2
+    for k in range(_BASE_BINS):
+        for j in range(max(k - reach, 0), min(k + reach + 1, _BASE_BINS)):
+            profile[k] += histogram[j] * blur[j - k + reach]
+    kept, count = np.empty(most, np.int64), 0
+    for k in range(1, _BASE_BINS - 1):
+        if not (profile[k] >= profile[k - 1] and profile[k] > profile[k + 1]):
+            continue
+        at = count
+        while at > 0 and profile[kept[at - 1]] < profile[k]:
+            at -= 1
+        if at < most:
+            count = min(count + 1, most)
+            for j in range(count - 1, at, -1):
+                kept[j] = kept[j - 1]
+            kept[at] = k
+    for i in range(1, count):  # from the left to the right
+        k, at = kept[i], i
+        while at > 0 and kept[at - 1] < k:
+            kept[at] = kept[at - 1]
+            at -= 1
+        kept[at] = k
+    out = np.empty((3, count))
+    for i in range(count):
+        base = (kept[i] + 0.5) * BASE_BIN_M - BASE_SPAN_M
+        b = min(int((base + BASE_SPAN_M) / (2 * BASE_SPAN_M) * len(visible)), len(visible) - 1)
+        out[0, i], out[2, i] = base, profile[kept[i]]
+        out[1, i] = profile[kept[i]] / max(visible[b], 0.25 * total)
+    return out
 
 
 # -- search -----------------------------------------------------------------------------------------------------------
@@ -341,4 +423,16 @@ def vote(xy_m, votes, hypotheses):  # type: ignore[no-untyped-def]
             peak = histogram[k] + 0.5 * (histogram[k - 1] + histogram[k + 1]) - mean / around
             found += max(peak, 0.0) ** 2
         support[h] = found
+    return support
+
+
+@compiled("f8[::1](f8[:,::1], f8[::1], f8[:,::1], f8[::1], f8[::1])")
+def scores(xy_m, votes, hypotheses, believed, sharpness):  # type: ignore[no-untyped-def]
+    """``vote``, less of it the farther a hypothesis is from what was believed (3,), in units of ``sharpness`` (3,)."""
+    support = vote(xy_m, votes, hypotheses)
+    for h in range(len(hypotheses)):
+        apart = 0.0
+        for k in range(3):
+            apart += ((hypotheses[h, k] - believed[k]) * sharpness[k]) ** 2
+        support[h] *= math.exp(-0.25 * apart)
     return support

@@ -12,14 +12,15 @@ has a lit and a shaded face: contrast ALONG the road that is there in a strip of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from geometry.camera import Camera
 from geometry.types import Rows
 from perception.lanes.slices import FreeRoad, SliceGrid
 
 _MIN_PAINT, _MIN_MARKER = 0.03, 0.006  # natural logarithm: fainter contrast a person does not see either
+_SAME_ROAD = np.eye(3)
 _MARKER_FAR_M = 50.0  # beyond, the run spans metres of road and smears bends
 
 
@@ -29,23 +30,23 @@ class Crossings(Rows):
 
     Attributes:
         row: (N,) slice; column: (N,) sample (fractional) of the grid.
-        xy_m: (N, 2) road position.
-        sigma_m: (N,) standard deviation of its lateral position.
-        weight: (N,) evidence between 0 and 1.
-        yellow: (N,) contrast of red to blue, logarithmic.
+        points: (N, 5) road position x and y, standard deviation of y, weight (evidence between 0 and 1) and tint
+            (contrast of red to blue, logarithmic).
     """
 
     row: np.ndarray
     column: np.ndarray
-    xy_m: np.ndarray
-    sigma_m: np.ndarray
-    weight: np.ndarray
-    yellow: np.ndarray
+    points: np.ndarray
 
-    @cached_property
-    def points(self) -> np.ndarray:
-        """(N, 5) x, y, its sigma, weight and tint: as the kernels take them."""
-        return np.column_stack([self.xy_m, self.sigma_m, self.weight, self.yellow])
+    @property
+    def xy_m(self) -> np.ndarray:
+        """(N, 2) road position."""
+        return self.points[:, :2]
+
+    @property
+    def weight(self) -> np.ndarray:
+        """(N,) evidence between 0 and 1."""
+        return self.points[:, 3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +80,24 @@ def marking_evidence(view: np.ndarray, grid: SliceGrid, shift: np.ndarray | None
     return Evidence(np.maximum(paint, marker), paint, tint)
 
 
-def find_crossings(evidence: Evidence, grid: SliceGrid, free: FreeRoad, shift: np.ndarray | None = None) -> Crossings:
+def find_crossings(
+    evidence: Evidence,
+    grid: SliceGrid,
+    free: FreeRoad,
+    shift: np.ndarray | None = None,
+    camera: Camera | None = None,
+) -> Crossings:
     """The ridges' crests along each slice, the strongest few of each.
 
     Args:
         free: where nothing covers the road.
         shift: as for ``marking_evidence``.
+        camera: whose road plane they are told on, where its mount differs from the grid's.
     """
     from perception.lanes.kernels import crossings
 
     shift = grid.straight if shift is None else shift
-    row, xy_m, told = crossings(evidence.strength, evidence.paint, evidence.tint, free.arrays, grid.slices, shift)
-    column, sigma_m, weight, yellow = told
-    return Crossings(row, column, xy_m, sigma_m, weight, yellow)
+    road = _SAME_ROAD if camera is None or camera is grid.camera else grid.road_from_grid(camera)
+    return Crossings(
+        *crossings(evidence.strength, evidence.paint, evidence.tint, free.arrays, grid.slices, shift, road)
+    )
