@@ -38,6 +38,8 @@ class CalibrationConfig:
             which it no longer is (hysteresis).
         moved_rad, moved_blocks: the newest blocks this far from the others mean that the mount has moved.
         roll_doubt_rad: barriers and kerbs at one side tilt the road plane seen, however long one looks.
+        max_roll_rad: a plane tilted by more than this from the profile's is no road (a slope beside it, a wall, rain on
+            the lens: 10 to 60 degrees); of a block in which most are, no roll is learned.
         max_mount_rad: farther from the prior than this is no road camera's mount.
         prior_sigma_rad: how sure the profile's pitch and yaw are; prior_roll_sigma_rad likewise.
         prior_height_sigmas, prior_height_share: of the profile's height, as shares of it: measured with a tape, or
@@ -62,6 +64,7 @@ class CalibrationConfig:
     moved_rad: float = math.radians(0.8)
     moved_blocks: int = 5
     roll_doubt_rad: float = math.radians(0.7)
+    max_roll_rad: float = math.radians(6.0)
     max_mount_rad: float = math.radians(20.0)
     prior_sigma_rad: float = math.radians(1.5)
     prior_roll_sigma_rad: float = math.radians(0.5)
@@ -157,6 +160,7 @@ class OnlineCalibration:
         self._heights = VehicleHeights(before.vehicles)
         self._asked_s = NAN
         self._block = Block()
+        self._tilted = 0  # how many more planes of this block were tilted too much than were not
         self._suspension = SuspensionPitch(self.config.rest_s, self.config.suspension_sigma_rad)
         self._mount, self._sigma = self._believed(self._measured())
         self._state: State = "uncalibrated"
@@ -296,7 +300,11 @@ class OnlineCalibration:
         self._block.add(_PITCH, flow.pitch_rad - self._swing, math.hypot(flow.pitch_sigma_rad, math.radians(0.3)))
         if straight:
             self._block.add(_YAW, flow.yaw_rad + slip, math.hypot(flow.yaw_sigma_rad, math.radians(0.3)))
-        self._block.add(_ROLL, flow.roll_rad, math.hypot(flow.roll_sigma_rad, math.radians(0.5)))
+        if abs(flow.roll_rad - self._base.roll_rad) <= self.config.max_roll_rad:
+            self._block.add(_ROLL, flow.roll_rad, math.hypot(flow.roll_sigma_rad, math.radians(0.5)))
+            self._tilted -= 1
+        elif math.isfinite(flow.roll_rad):
+            self._tilted += 1
         return True
 
     def _height_by_speed(self, flow: CameraMotion, travelled_m: float) -> None:
@@ -326,8 +334,11 @@ class OnlineCalibration:
     # -- the slow mount -----------------------------------------------------------------------------------------
 
     def _finish_block(self) -> None:
-        self._slow.add(self._block.mean)
-        self._block = Block()
+        mean = self._block.mean
+        if self._tilted > 0:
+            mean[_ROLL] = NAN
+        self._slow.add(mean)
+        self._block, self._tilted = Block(), 0
         c = self.config
         if self._slow.moved(c.moved_blocks, self._floor(), c.moved_rad):
             self._slow.keep_last(c.moved_blocks - 1)  # the first of them may be half old

@@ -180,6 +180,22 @@ def test_gates_keep_bad_driving_out() -> None:
     assert calibration.state == "uncalibrated"
 
 
+@pytest.mark.parametrize(("tilted_share", "roll_deg"), [(0.0, 0.4), (0.3, 0.4), (0.7, 0.0)])
+def test_a_slope_beside_the_road_teaches_no_roll(tilted_share: float, roll_deg: float) -> None:
+    """The flow's plane is a bank at 26 degrees in some frames, as on a real highway: pitch and yaw are learned on."""
+    calibration = OnlineCalibration(PROFILE)
+    rng = np.random.default_rng(0)
+    for k in range(400):
+        motion = measured(rng, TRUE, 0.0, np.zeros(3), 15.0)
+        if rng.random() < tilted_share:
+            motion = replace(motion, roll_rad=motion.roll_rad - 26 * DEGREE)
+        calibration.step(k / RATE_HZ, flow=motion, speed_mps=15.0)
+    report = calibration.report()
+    assert report.state == "calibrated"
+    assert report.pitch_rad == pytest.approx(TRUE.pitch_rad, abs=0.1 * DEGREE)
+    assert report.roll_rad == pytest.approx(roll_deg * DEGREE, abs=0.25 * DEGREE)  # of 0.6: one-sided barriers pass too
+
+
 def test_bends_teach_pitch_but_not_yaw() -> None:
     calibration = OnlineCalibration(PROFILE)
     rng = np.random.default_rng(0)
