@@ -1,10 +1,13 @@
-"""Which camera a clip was taken with, where nobody says: the profile that lies beside it, else a generic dashcam."""
+"""Which camera a clip was taken with, where nobody says: the profile that lies beside it, else a generic dashcam, whose
+mount is looked for in the clip (``app.first_look``)."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from geometry.camera import Camera
 
 GENERIC = "generic"
 
@@ -14,6 +17,16 @@ class CameraChoice:
     """``profile``: a package profile's name or a file; ``note`` says why, where a person should know."""
 
     profile: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StartCamera:
+    """The camera that a run begins with, of the clip's size; ``found``: its mount is from a look at the clip; ``note``
+    says what a person should know of it."""
+
+    camera: Camera
+    found: bool = False
     note: str = ""
 
 
@@ -31,7 +44,8 @@ def camera_for(source: str | Path | int, given: str | None = None) -> CameraChoi
     if beside is not None:
         return CameraChoice(str(beside), f"camera profile {beside} found beside the clip")
     note = (
-        "no camera profile given: a generic dashcam is assumed and all distances are rough; "
+        "no camera profile given: a generic dashcam is assumed, its mount is looked for in the clip, and all distances "
+        "are rough; "
         "give yours with --camera (roadlens calibrate finds it)"
     )
     return CameraChoice(GENERIC, note)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from app.camera_choice import StartCamera
 from app.events import EventConfig, EventDetector
 from app.kernels import load_kernels
 from app.mount import FixedMount, FollowedMount, MountModel, camera_at
@@ -110,6 +111,7 @@ class Pipeline:
         camera: as believed at the last frame.
         ranger: places detections; another one may be set before the first frame. Its ranges lead the tracks where the
             tracker's settings say that they are measured.
+        camera_note: what a person should know of how the camera was come by.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Pipeline:
         self._tracks = Tracks.empty()
         self._detected = 0
         self._stepped = 0
+        self.camera_note = ""
 
     @property
     def detector_description(self) -> dict[str, str]:
@@ -146,7 +149,7 @@ class Pipeline:
     def notes(self) -> tuple[str, ...]:
         """What a person should know of the way this pipeline was made."""
         notice = getattr(self.detector, "notice", "")
-        return (notice,) if notice else ()
+        return tuple(note for note in (notice, self.camera_note) if note)
 
     def detect(self, frame: Frame) -> Detections:
         """What the detector sees in this frame, rounded as records have it; nothing on frames that it leaves out.
@@ -203,18 +206,25 @@ class Pipeline:
 
 
 def build_pipeline(
-    settings: Settings, size_px: tuple[int, int], *, detector: ObjectDetector | None = None, load: bool = True
+    settings: Settings,
+    size_px: tuple[int, int],
+    *,
+    detector: ObjectDetector | None = None,
+    load: bool = True,
+    start: StartCamera | None = None,
 ) -> Pipeline:
     """A pipeline as the settings say, for a clip of this size.
 
     Args:
         detector: one that is loaded already: a network is loaded once for many clips.
         load: False leaves the detector out, for runs whose detections are known.
+        start: the camera to begin with (``app.first_look``); None: that of the profile.
 
     Raises:
         InputError: the camera profile, a model file or the speed file cannot be used.
     """
-    camera = load_profile(settings.camera.profile).for_size(*size_px)
+    begin = start or StartCamera(load_profile(settings.camera.profile).for_size(*size_px))
+    camera = begin.camera
     if detector is None and load:
         detector = open_detector(settings)
     load_kernels()
@@ -229,9 +239,10 @@ def build_pipeline(
         PipelineConfig(settings.detector.every, settings.events),
         Motion(
             EgoMotionEstimator(supplied=known_speed(settings.ego.speed)),
-            _mount(camera, settings.camera),
+            _mount(begin, settings.camera),
         ),
     )
+    pipeline.camera_note = begin.note
     if right is not None:
         pipeline.ranger = StereoRanger(right, settings.stereo.baseline_m, camera, rate=settings.clip.rate_hz)
     return pipeline
@@ -244,10 +255,12 @@ def _embedder(settings: Settings) -> Embedder | None:
     return OnnxEmbedder(settings.tracker.reid, settings.detector.device, settings.detector.threads or None)
 
 
-def _mount(camera: Camera, settings: CameraSettings) -> MountModel:
+def _mount(start: StartCamera, settings: CameraSettings) -> MountModel:
     if not settings.calibrate:
-        return FixedMount(camera)
-    return FollowedMount(camera, settings.mount_file, lane_width_m=settings.lane_width_m)
+        return FixedMount(start.camera)
+    return FollowedMount(
+        start.camera, settings.mount_file, lane_width_m=settings.lane_width_m, height_by_lanes=start.found
+    )
 
 
 def open_detector(settings: Settings) -> ObjectDetector:

@@ -15,6 +15,7 @@ import numpy as np
 
 from app import __version__
 from app.config import Settings
+from app.first_look import start_camera, wants_look
 from app.mount import NO_TRACKS
 from app.pipeline import TIME_DECIMALS, Motion, Pipeline, PipelineConfig, build_pipeline
 from app.record import Header, Recording, RecordWriter, find, stream
@@ -66,6 +67,7 @@ class RecordedDetections:
         before = Settings.checked(self.header.settings, what=str(self._path))
         self.settings = settings.changed(detector={"every": before.detector.every})
         self.kept = not recording.partial and _same_sight(self.header, before, info, settings)
+        self._info = info
         self._known = _Known()
         self._next: FrameResult | None = None
 
@@ -82,7 +84,8 @@ class RecordedDetections:
         """
         if self.kept:
             return _pipeline(self.header, self.settings, self._known)
-        return build_pipeline(self.settings, (self.header.camera.width_px, self.header.camera.height_px), load=False)
+        start = start_camera(self._info, self.settings)
+        return build_pipeline(self.settings, self._info.size_px, load=False, start=start)
 
     def frames(self) -> Iterator[Frame]:
         """The record's frames without pictures: all that a kept run needs."""
@@ -121,13 +124,25 @@ def _same_sight(header: Header, before: Settings, info: ClipInfo, now: Settings)
     return (
         header.roadlens == __version__
         and all(header.clip.get(name) == clip[name] for name in facts)
-        and header.camera == load_profile(now.camera.profile).for_size(*info.size_px)
+        and _same_start(header, before, info, now)
         and (before.clip, before.lanes, before.ego) == (now.clip, now.lanes, now.ego)
         and before.camera.calibrate == now.camera.calibrate
         and (before.camera.mount_file, now.camera.mount_file) == (None, None)
         and not isinstance(now.ego.speed, str)
         and now.tracker.reid is None  # looks at the pictures
     )
+
+
+def _same_start(header: Header, before: Settings, info: ClipInfo, now: Settings) -> bool:
+    """Whether a run would begin with the record's camera; a look at the same clip finds the same again."""
+    profile = load_profile(now.camera.profile).for_size(*info.size_px)
+    if not (wants_look(info, now) and wants_look(info, before)):
+        return header.camera == profile
+    same_width = before.camera.lane_width_m == now.camera.lane_width_m
+    lens = header.camera.mounted(
+        height_m=profile.height_m, pitch_rad=profile.pitch_rad, yaw_rad=profile.yaw_rad, roll_rad=profile.roll_rad
+    )
+    return same_width and lens == profile
 
 
 class _Known:

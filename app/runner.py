@@ -20,6 +20,7 @@ import numpy as np
 
 from app.config import Settings
 from app.draw import Painter
+from app.first_look import start_camera
 from app.mount import camera_at
 from app.overlap import ahead
 from app.partial import partial_path
@@ -91,7 +92,8 @@ def run_clip(
     info = probe(source)
     recorded = None if job.detections is None else RecordedDetections(job.detections, info, settings)
     if recorded is None:
-        pipeline = build_pipeline(settings, info.size_px, detector=job.detector)
+        start = start_camera(info, settings)
+        pipeline = build_pipeline(settings, info.size_px, detector=job.detector, start=start)
     else:
         settings, pipeline = recorded.settings, recorded.pipeline()
     return _Run(info, Path(out_dir), settings, pipeline, job, recorded).go()

@@ -24,9 +24,11 @@ from app.video_writer import VideoWriter
 from geometry.errors import InputError
 from perception.types import Frame
 
-__all__ = ["MIN_SIDE_PX", "BufferPool", "ClipInfo", "ReadReport", "VideoWriter", "frames", "probe"]
+__all__ = ["MIN_SIDE_PX", "BufferPool", "ClipInfo", "ReadReport", "VideoWriter", "frames", "glimpses", "probe"]
 
 MIN_SIDE_PX = 16  # a car 50 m away is narrower than a pixel in such a picture: there is nothing to find
+_SHORT_FRAMES = 600  # such a clip is read through as fast as it is looked at here and there
+_SEEK_FRAMES = 30  # decoded at most from a key frame towards the time that was asked for
 _BACKWARD_JUMP_S = 1.0  # a clock that falls back further than this was reset (clips glued together)
 
 Source = str | Path | int
@@ -108,6 +110,50 @@ def frames(  # noqa: PLR0913 - each is one choice of the caller, all with plain 
     if taken == 0:
         length = "" if info.duration_s is None else f", which is {info.duration_s:.2f} s long"
         raise InputError(f"no frame of {info.source}{length} lies between {start_s} s and {end_s or 'its end'} s")
+
+
+def glimpses(info: ClipInfo, count: int) -> Iterator[Frame]:
+    """About ``count`` frames from all over a clip or a folder, with their times, index 0.
+
+    A long clip is not read through: near each place the first frame from a key frame on is taken, so there may be
+    fewer. A clip that breaks off ends them.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    total = info.frames or 0
+    if info.kind == "file" and total > _SHORT_FRAMES and info.duration_s:
+        yield from _seek_glimpses(info, count)
+        return
+    try:
+        for frame in frames(info, every=max(1, total // count)):
+            yield Frame(0, frame.t_s, frame.bgr)
+    except InputError:
+        return
+
+
+def _seek_glimpses(info: ClipInfo, count: int) -> Iterator[Frame]:
+    import av
+
+    assert info.duration_s is not None
+    taken: set[int] = set()
+    with open_container(info.source) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        start = stream.start_time or 0
+        for number in range(count):
+            target = start + int((number + 0.5) / count * info.duration_s / stream.time_base)
+            try:
+                container.seek(target, stream=stream, backward=True)
+            except av.error.FFmpegError:
+                return
+            last = None
+            for _, last in zip(range(_SEEK_FRAMES), _decoded(container, stream, ReadReport()), strict=False):
+                if last.pts is None or last.pts >= target:
+                    break
+            if last is not None and last.pts is not None and last.pts not in taken:
+                taken.add(last.pts)
+                yield Frame(0, float((last.pts - start) * stream.time_base), _bgr(last, info, FreshBuffers()))
 
 
 # -- kinds of source ------------------------------------------------------------------------------------------------

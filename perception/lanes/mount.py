@@ -96,7 +96,7 @@ def find_mount(
                 f"found a lane in {len(found)} of {len(pictures)} pictures, need {_MIN_LANES}; "
                 "give pictures of a marked road, or a camera profile"
             )
-        heading, spread, width = np.median(found, axis=0)
+        heading, spread, width = np.median(found, axis=0).tolist()
         camera = camera.mounted(
             pitch_rad=camera.pitch_rad + math.atan(spread * camera.height_m),
             yaw_rad=camera.yaw_rad - math.atan(heading),
