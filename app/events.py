@@ -91,10 +91,7 @@ class EventDetector:
     ) -> tuple[Event, ...]:
         """Events of one frame; ``t_s`` must not run back."""
         tracks = tracks[(tracks.state != TrackState.TENTATIVE) & ON_ROAD[tracks.class_id]]
-        moving = np.isfinite(ego.speed_mps) and ego.speed_mps > 1.0 and np.isfinite(ego.yaw_rate_radps)
-        places = lane_positions(
-            tracks.xy_m, lanes, path_curvature_pm=ego.yaw_rate_radps / ego.speed_mps if moving else 0.0
-        )
+        places = lane_positions(tracks.xy_m, lanes, path_curvature_pm=ego.path_curvature_pm)
         conditions = [
             *self._collisions(tracks, places),
             *self._headway(tracks, places, ego),

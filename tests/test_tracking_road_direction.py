@@ -15,7 +15,7 @@ from perception.synthetic.roads import bend, street
 from perception.synthetic.world import Options, Scene, Surroundings
 from perception.types import LaneBoundary, Lanes
 from tracking.motion import MetricFilter, MotionConfig
-from tracking.road_direction import RoadAxes, path_curvature_pm, road_direction
+from tracking.road_direction import RoadAxes, bend_ahead_pm, road_direction
 from tracking.types import EgoMotion
 
 CAMERA = Camera(1280, 720, 1040.0, 1040.0, 639.5, 339.5, 1.4)
@@ -65,12 +65,18 @@ def test_the_axis_turns_with_the_vehicle_and_follows_the_lane() -> None:
     assert len(axes.rad) == 1
 
 
+def test_the_own_path_bends_as_the_vehicle_turns_but_for_walking_pace() -> None:
+    for speed, yaw_rate, curvature in ((5.0, 0.4, 0.08), (10.0, -0.05, -0.005), (2.0, 0.1, 0.0), (math.nan, 0.1, 0.0)):
+        assert EgoMotion(speed_mps=speed, yaw_rate_radps=yaw_rate).path_curvature_pm == pytest.approx(curvature)
+    assert EgoMotion(speed_mps=5.0).path_curvature_pm == 0.0
+
+
 @pytest.mark.parametrize(
     ("speed", "yaw_rate", "curvature"),
     [(10.0, 0.05, 0.005), (1.0, 0.05, 0.0), (math.nan, 0.05, 0.0), (10.0, math.nan, 0.0), (5.0, 0.4, 0.0)],
 )
 def test_the_own_path_is_the_road_unless_it_turns_into_another(speed, yaw_rate, curvature) -> None:
-    assert path_curvature_pm(EgoMotion(speed_mps=speed, yaw_rate_radps=yaw_rate)) == pytest.approx(curvature)
+    assert bend_ahead_pm(EgoMotion(speed_mps=speed, yaw_rate_radps=yaw_rate)) == pytest.approx(curvature)
 
 
 # -- standing cars on rendered bends ----------------------------------------------------------------------------------

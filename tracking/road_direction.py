@@ -19,7 +19,6 @@ _TANGENT_RAD = math.radians(2.0)  # of a believed boundary within its evidence, 
 _BEND_PM = 1.0 / 300.0  # bends of country roads: by how much the direction may change beyond the evidence
 _PATH_RAD = math.radians(4.0)  # of the own path, as a guess of the road's
 _TURNING_PM = 1.0 / 60.0  # a path more bent than this turns into another road: it says nothing of the road ahead
-_LEAST_MPS = 2.0
 _DOUBT_RAD = math.radians(2.0)  # by how much what is remembered grows doubtful over one second
 _MOST_RAD = math.radians(75.0)  # a parabola's tangent; roads that turn farther are not described by one
 
@@ -43,11 +42,9 @@ def road_direction(xy_m: np.ndarray, lanes: Lanes | None) -> tuple[np.ndarray, n
     return out[:, 0], out[:, 1]
 
 
-def path_curvature_pm(ego: EgoMotion) -> float:
-    """1/m of the vehicle's own path, positive to the left; 0 where it is unknown or turns into another road."""
-    if not (ego.speed_mps > _LEAST_MPS and math.isfinite(ego.yaw_rate_radps)):
-        return 0.0
-    curvature = ego.yaw_rate_radps / ego.speed_mps
+def bend_ahead_pm(ego: EgoMotion) -> float:
+    """1/m of the road ahead as the vehicle's own path tells it; 0 where that turns into another road."""
+    curvature = ego.path_curvature_pm
     return curvature if abs(curvature) < _TURNING_PM else 0.0
 
 
@@ -69,7 +66,7 @@ class RoadAxes:
 
     def place(self, rows: np.ndarray, x_m: np.ndarray, ego: EgoMotion) -> None:
         """Rows seen for the first time, x_m ahead: along the vehicle's own path."""
-        self.rad[rows] = np.arctan(path_curvature_pm(ego) * x_m)
+        self.rad[rows] = np.arctan(bend_ahead_pm(ego) * x_m)
         self._var[rows] = _PATH_RAD**2
 
     def predict(self, turn_rad: float, dt_s: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,9 @@ import numpy as np
 from geometry.types import Rows, frozen_array
 
 NAN = float("nan")
+LEAST_PATH_MPS = 2.0
+"""Slower, the own path is taken as straight: a yaw rate that is wrong by 0.02 rad/s, as from optical flow in a jam,
+would bend it by 1/100 m and more, two metres aside at 20 m."""
 
 
 class TrackState(enum.IntEnum):
@@ -38,6 +42,14 @@ class EgoMotion:
     yaw_rate_sigma_radps: float = NAN
     image_from_previous: np.ndarray | None = None
     source: Literal["none", "flow", "given"] = "none"
+
+    @property
+    def path_curvature_pm(self) -> float:
+        """1/m of the vehicle's own path, positive to the left: yaw rate over speed. 0 (straight on) where one of them
+        is unknown, and below ``LEAST_PATH_MPS``."""
+        if not (self.speed_mps > LEAST_PATH_MPS and math.isfinite(self.yaw_rate_radps)):
+            return 0.0
+        return self.yaw_rate_radps / self.speed_mps
 
 
 _COLUMNS: tuple[tuple[str, type, tuple[int, ...]], ...] = (

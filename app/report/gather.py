@@ -94,12 +94,9 @@ def gather(
 
 def _in_path(result: FrameResult, tracks: Tracks) -> np.ndarray:
     """(N,) bool: ahead, and less beside the way the vehicle takes than half of both widths, as warnings have it."""
-    ego = result.ego
-    moving = math.isfinite(ego.yaw_rate_radps) and ego.speed_mps > 1.0
-    curvature_pm = ego.yaw_rate_radps / ego.speed_mps if moving else 0.0
-    offset_m = lane_positions(tracks.xy_m, result.lanes, path_curvature_pm=curvature_pm).offset_m
+    places = lane_positions(tracks.xy_m, result.lanes, path_curvature_pm=result.ego.path_curvature_pm)
     reach_m = EventConfig().half_width_m + np.nan_to_num(tracks.size_m[:, 1]) / 2
-    return (tracks.xy_m[:, 0] > 0) & (np.abs(offset_m) < reach_m)
+    return (tracks.xy_m[:, 0] > 0) & (np.abs(places.offset_m) < reach_m)
 
 
 class _Pass:
