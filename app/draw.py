@@ -6,13 +6,13 @@ Drawing only consumes a ``FrameResult``; nothing here computes what the records 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
 import supervision as sv
 
-from app.draw_birdseye import BirdsEyePanel, lateral_m
+from app.draw_birdseye import BirdsEyePanel, coefficients
 from app.draw_box3d import draw_boxes3d
 from app.palette import (
     ALERT,
@@ -186,12 +186,20 @@ def boundaries_px(boundaries: Sequence[LaneBoundary], camera: Camera, steps: int
     last evidence."""
     if not boundaries:
         return []
-    longest = np.array([[max(b.x_range_m[1], _NEAREST_ROW_M + 1.0) / _NEAREST_ROW_M] for b in boundaries])
-    x_m = _NEAREST_ROW_M * longest ** np.linspace(0.0, 1.0, steps)
-    px, valid = camera.px_from_ground(np.stack([x_m, lateral_m(boundaries, x_m)], axis=-1))
+    from app.shape_kernels import along_road
+
+    far_m = np.array([max(b.x_range_m[1], _NEAREST_ROW_M + 1.0) for b in boundaries])
+    points = np.empty((len(boundaries), steps, 3))
+    along_road(coefficients(boundaries), far_m, _shares(steps), _NEAREST_ROW_M, points)
+    px, valid = camera.project(points)
     margin_px = 2 * camera.width_px  # far outside the picture fixed-point drawing would overflow
     valid &= (np.abs(px) < margin_px).all(-1)
     return [line[keep] for line, keep in zip(px, valid, strict=True)]
+
+
+@cache
+def _shares(steps: int) -> np.ndarray:
+    return np.linspace(0.0, 1.0, steps)
 
 
 def label(tracks: Tracks, row: int) -> str:

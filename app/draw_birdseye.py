@@ -126,14 +126,14 @@ class BirdsEyePanel:
         kept = {}
         places = self.px_from_vehicle(tracks.xy_m)
         known = (np.isfinite(places).all(axis=1) & ON_ROAD[tracks.class_id]).tolist()
-        colours = colours_of(tracks.class_id).tolist()
+        colours = colours_of(tracks.class_id)[:, None]
         for track_id, place, shown, colour in zip(
             tracks.track_id.tolist(), places.tolist(), known, colours, strict=True
         ):
             trail = kept[track_id] = self._trails.get(track_id) or _Trail()
             line = trail.go_on(t_s, place if shown else ())
             if len(line) > 1:
-                lines.add(line[None], [colour], _THIN_PX)
+                lines.add(line[None], colour, _THIN_PX)
         self._trails = kept
 
     def _objects(self, panel: np.ndarray, lines: Strokes, result: FrameResult, alert: np.ndarray) -> None:
@@ -145,12 +145,12 @@ class BirdsEyePanel:
         paths = np.stack([mine.xy_m, predictions(mine, result.ego.speed_mps)], axis=1)
         colours = colours_of(mine.class_id, alert[shown])
         for around in (spread, paths):
-            lines.add(self.px_from_vehicle(around), colours.tolist(), _THIN_PX)
+            lines.add(self.px_from_vehicle(around), colours, _THIN_PX)
         lines.draw(panel)
         bodies_px = self.px_from_vehicle(footprints)
         tint(panel, bodies_px, colours, 1.0)
         edges = Strokes()  # soft ones
-        edges.add(bodies_px[:, _ALL_ROUND], colours.tolist(), 1.0)
+        edges.add(bodies_px[:, _ALL_ROUND], colours, 1.0)
         edges.draw(panel)
 
 
@@ -193,11 +193,16 @@ def outlines(tracks: Tracks, scale_px_per_m: float) -> tuple[np.ndarray, np.ndar
 
 def lateral_m(boundaries: Sequence[LaneBoundary], x_m: np.ndarray) -> np.ndarray:
     """(B, K) lateral places in metres of B boundaries, each at its own (B, K) ``x_m``."""
-    coefficients = np.zeros((len(boundaries), 4, 1))
-    for row, boundary in enumerate(boundaries):
-        coefficients[row, : len(boundary.coeff), 0] = boundary.coeff
-    c0, c1, c2, c3 = coefficients.transpose(1, 0, 2)
+    c0, c1, c2, c3 = coefficients(boundaries).T[..., None]
     return c0 + x_m * (c1 + x_m * (c2 + x_m * c3))
+
+
+def coefficients(boundaries: Sequence[LaneBoundary]) -> np.ndarray:
+    """(B, 4) of boundaries, which have 3 or 4."""
+    coeff = np.zeros((len(boundaries), 4))
+    for row, boundary in enumerate(boundaries):
+        coeff[row, : len(boundary.coeff)] = boundary.coeff
+    return coeff
 
 
 def predictions(tracks: Tracks, own_speed_mps: float) -> np.ndarray:

@@ -29,24 +29,20 @@ def draw_boxes3d(
     Args:
         seen: (N,) bool, tracks to draw; all by default.
     """
-    drawn = _SOLID[tracks.class_id] & np.isfinite(tracks.xy_m).all(axis=1)
-    rows = np.flatnonzero(drawn if seen is None else drawn & seen)
+    from app.shape_kernels import worth_drawing
+
+    shown = _SOLID[tracks.class_id] if seen is None else _SOLID[tracks.class_id] & seen
+    px, projected = camera.project(body_corners(tracks, camera))
+    worth_drawing(px, projected, _FARTHEST_PX * picture.shape[1], _LEAST_HEIGHT_PX, shown)
+    rows = np.flatnonzero(shown)
     if not len(rows):
         return
-    tracks = tracks[rows[np.argsort(-tracks.xy_m[rows, 0])]]
-    px, projected = camera.project(body_corners(tracks, camera))
-    px[~projected] = np.inf
-    near = (np.abs(px).max(axis=(1, 2)) < _FARTHEST_PX * picture.shape[1]) & projected.all(axis=1)
-    high = px[..., 1].max(axis=1, where=projected, initial=0) - px[..., 1].min(axis=1, where=projected, initial=np.inf)
-    shown = np.flatnonzero(near & (high >= _LEAST_HEIGHT_PX))
-    px, class_id = px[shown], tracks.class_id[shown]
-    colours = colours_of(class_id)
+    rows = rows[np.argsort(-tracks.xy_m[rows, 0])]
+    px, colours = px[rows], colours_of(tracks.class_id[rows])
     tint(picture, px[:, _FRONT], colours, _FRONT_SHARE)
     lines = Strokes()
-    lines.add(px[:, _LONG_STROKE], colours.tolist(), thickness_px)
-    lines.add(
-        px[:, _SHORT_STROKES].reshape(-1, 2, 2), colours.repeat(len(_SHORT_STROKES), axis=0).tolist(), thickness_px
-    )
+    lines.add(px[:, _LONG_STROKE], colours, thickness_px)
+    lines.add(px[:, _SHORT_STROKES].reshape(-1, 2, 2), colours.repeat(len(_SHORT_STROKES), axis=0), thickness_px)
     lines.draw(picture)
 
 

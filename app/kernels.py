@@ -6,6 +6,8 @@ numba's cache on disk, in about two seconds.
 
 from __future__ import annotations
 
+import gc
+from functools import cache
 from importlib import import_module
 
 MODULES = (
@@ -24,7 +26,17 @@ MODULES = (
 )
 
 
+_COLLECT_AFTER = 10_000  # containers more than were let go; a frame makes and lets go about a thousand
+
+
+@cache
 def load_kernels() -> None:
-    """Loads them, so that no frame has to wait for a compiler."""
+    """Loads them, so that no frame has to wait for a compiler.
+
+    What is there then stays until the process ends: the garbage collector, which would go through the compiler's
+    hundred thousands of objects every few hundred frames, leaves it alone, and looks at the rest more seldom.
+    """
     for name in MODULES:
         import_module(name)
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, *gc.get_threshold()[1:])

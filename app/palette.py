@@ -61,7 +61,9 @@ def shade(image: np.ndarray, box: tuple[int, int, int, int], colour: str = PANEL
     left, top, right, bottom = box
     region = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     if region.size:
-        cv2.addWeighted(_flat(colour, region.shape), strength, region, 1.0 - strength, 0.0, dst=region)
+        from app.picture_kernels import shade as blend
+
+        blend(rows_of(image), np.array(box), np.array(bgr(colour)), round(256 * strength))
 
 
 def tint(
@@ -89,24 +91,28 @@ class Strokes:
     def __init__(self) -> None:
         self._points: list[np.ndarray] = []
         self._counts: list[int] = []
+        self._lengths: list[int] = []
         self._widths_px: list[float] = []
-        self._colours: list[Sequence[int]] = []
+        self._colours: list[np.ndarray | Sequence[Sequence[int]]] = []
 
-    def add(self, lines_px: np.ndarray, colours_bgr: Sequence[Sequence[int]], width_px: float) -> None:
+    def add(self, lines_px: np.ndarray, colours_bgr: np.ndarray | Sequence[Sequence[int]], width_px: float) -> None:
         """Lines of equal numbers of points (N, K, 2), x and y in pixels, in colours (N, 3)."""
         count, length = lines_px.shape[:2]
-        self._points.append(lines_px.reshape(-1, 2))
-        self._counts += [length] * count
-        self._widths_px += [width_px] * count
-        self._colours.extend(colours_bgr)
+        if count:
+            self._points.append(lines_px.reshape(-1, 2))
+            self._counts.append(count)
+            self._lengths.append(length)
+            self._widths_px.append(width_px)
+            self._colours.append(colours_bgr)
 
     def draw(self, image: np.ndarray) -> None:
         """Draw them on the picture in place."""
         from app.picture_kernels import strokes
 
         if self._counts:
-            points, ends = np.concatenate(self._points, dtype=np.float64), np.cumsum(self._counts)
-            strokes(rows_of(image), points, ends, np.array(self._widths_px), np.array(self._colours))
+            lengths, widths_px = np.repeat((self._lengths, self._widths_px), self._counts, axis=1)
+            points, colours = np.concatenate(self._points, dtype=np.float64), np.concatenate(self._colours)
+            strokes(rows_of(image), points, lengths.cumsum().astype(np.int64), widths_px, colours)
 
 
 def rows_of(image: np.ndarray) -> np.ndarray:
@@ -115,9 +121,3 @@ def rows_of(image: np.ndarray) -> np.ndarray:
     if not np.may_share_memory(rows, image):
         raise ValueError(f"a picture with strides {image.strides} cannot be drawn on in place")
     return rows
-
-
-@lru_cache(64)
-def _flat(colour: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A picture of one colour."""
-    return np.full(shape, bgr(colour), np.uint8)

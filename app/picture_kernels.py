@@ -43,11 +43,11 @@ def planes_420(rows, left, luma, cb, cr):  # type: ignore[no-untyped-def]
             red[j] = np.int16(upper[3 * j + 2]) + np.int16(lower[3 * j + 2])
         to_cb, to_cr = cb[i, at : at + half], cr[i, at : at + half]
         for j in range(half):
-            b = np.int32(blue[2 * j]) + np.int32(blue[2 * j + 1])
-            g = np.int32(green[2 * j]) + np.int32(green[2 * j + 1])
-            r = np.int32(red[2 * j]) + np.int32(red[2 * j + 1])
-            to_cb[j] = (112 * b - 86 * g - 26 * r + (128 << 10) + 512) >> 10
-            to_cr[j] = (-10 * b - 102 * g + 112 * r + (128 << 10) + 512) >> 10
+            blues = np.int32(blue[2 * j]) + np.int32(blue[2 * j + 1])
+            greens = np.int32(green[2 * j]) + np.int32(green[2 * j + 1])
+            reds = np.int32(red[2 * j]) + np.int32(red[2 * j + 1])
+            to_cb[j] = (112 * blues - 86 * greens - 26 * reds + (128 << 10) + 512) >> 10
+            to_cr[j] = (-10 * blues - 102 * greens + 112 * reds + (128 << 10) + 512) >> 10
 
 
 @compiled("void(uint8[:, :], float64[:, ::1], int64[::1], int64[:, ::1], int64)")
@@ -94,6 +94,23 @@ def tint(rows, points, ends, colours, share):  # type: ignore[no-untyped-def]
                     for x in range(len(row)):
                         row[x] = np.uint8(np.uint16(np.uint16(row[x] * keep) + colour[x]) >> 8)
         start = end
+
+
+@compiled("void(uint8[:, :], int64[::1], int64[::1], int64)")
+def shade(rows, box, colour, share):  # type: ignore[no-untyped-def]
+    """Blends a colour (3,) over a box (4,) left, top, right, bottom of (H, 3 W) rows in place, clipped to them.
+
+    ``share``: of the colour, in 256ths. The right column and the lower row of the box stay as they are.
+    """
+    height, width = rows.shape[0], rows.shape[1] // 3
+    left, right = min(max(box[0], 0), width), min(max(box[2], 0), width)
+    keep, more = np.uint16(256 - share), np.empty(max(3 * (right - left), 0), np.uint16)
+    for x in range(len(more)):
+        more[x] = colour[x % 3] * share + 128
+    for y in range(max(box[1], 0), min(box[3], height)):
+        row = rows[y, 3 * left : 3 * left + len(more)]
+        for x in range(len(row)):
+            row[x] = np.uint8(np.uint16(np.uint16(row[x] * keep) + more[x]) >> 8)
 
 
 @compiled("void(uint8[:, :], uint16[:, ::1], uint8[:, ::1])")

@@ -9,6 +9,7 @@ position is infinite: nothing is closing in.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,9 +30,12 @@ FORMAT = 1
 
 BOX_DECIMALS = 2
 SCORE_DECIMALS = 4
-_METRIC_DECIMALS = 4  # 0.1 mm, 0.1 mm/s, 0.006 degrees
+_METRIC_DECIMALS = SCORE_DECIMALS  # 0.1 mm, 0.1 mm/s, 0.006 degrees
 _SIGNIFICANT = 6  # of covariances, whose sizes differ by powers of ten
 _TIME_DECIMALS = 6
+_TRACK_COLUMNS = tuple(Tracks.__dataclass_fields__)
+_EXACT = ("track_id", "class_id", "state", "detection", "absolute")
+_METRIC = [name for name in _TRACK_COLUMNS if name not in (*_EXACT, "cov", "xyxy_px")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +91,21 @@ def header_line(header: Header) -> str:
 
 def frame_line(result: FrameResult) -> str:
     """One line of a record, without its line break."""
+    found, ranges, tracks = result.detections, result.ranges, result.tracks
+    boxes, track_boxes = _decimals(BOX_DECIMALS, found.xyxy_px, tracks.xyxy_px)
+    score, xy_m, *columns = _decimals(
+        _METRIC_DECIMALS, found.score, ranges.xy_m, *(getattr(tracks, name) for name in _METRIC)
+    )
+    cov_m2, cov = _significant(ranges.cov_m2, tracks.cov)
+    of_tracks = dict(zip(_METRIC, columns, strict=True)) | {"xyxy_px": track_boxes, "cov": cov}
     values = {
         "index": result.index,
         "t_s": round(result.t_s, _TIME_DECIMALS),
-        "detections": _detections(result.detections),
-        "ranges": _ranges(result.ranges),
-        "tracks": _tracks(result.tracks),
+        "detections": {"xyxy_px": boxes, "score": score, "class_id": _plain(found.class_id)},
+        "ranges": {"xy_m": xy_m, "cov_m2": cov_m2, "valid": _plain(ranges.valid)},
+        "tracks": {
+            name: of_tracks[name] if name in of_tracks else _plain(getattr(tracks, name)) for name in _TRACK_COLUMNS
+        },
         "lanes": _lanes(result.lanes),
         "ego": _ego(result.ego),
         "pose": vars(result.pose),
@@ -107,46 +120,35 @@ def _line(values: dict[str, Any]) -> str:
     return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
-def _decimals(array: np.ndarray, decimals: int) -> list[Any]:
-    return (np.round(np.asarray(array, np.float64), decimals) + 0.0).tolist()  # + 0.0: no -0.0
+def _plain(array: np.ndarray) -> np.ndarray:
+    """As the writer takes arrays."""
+    return np.ascontiguousarray(array)
 
 
-def _significant(array: np.ndarray) -> list[Any]:
-    array = np.asarray(array, np.float64)
-    size = np.abs(array)
+def _parts(flat: np.ndarray, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Pieces of a flat array in the shapes of others."""
+    parts, at = [], 0
+    for array in arrays:
+        parts.append(flat[at : at + array.size].reshape(array.shape))
+        at += array.size
+    return parts
+
+
+def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([array.ravel() for array in arrays], dtype=np.float64)
+
+
+def _decimals(decimals: int, *arrays: np.ndarray) -> list[np.ndarray]:
+    """Rounded, in one go: what a call of NumPy costs is not the rounding."""
+    return _parts(np.round(_flat(arrays), decimals) + 0.0, arrays)  # + 0.0: no -0.0
+
+
+def _significant(*arrays: np.ndarray) -> list[np.ndarray]:
+    flat = _flat(arrays)
+    size = np.abs(flat)
     power = 10.0 ** (_SIGNIFICANT - 1 - np.floor(np.log10(np.where((size > 0) & (size < np.inf), size, 1.0))))
     # Multiplying by whole powers and dividing again gives the shortest decimal for all but tiny numbers.
-    return (np.round(array * power) / power + 0.0).tolist()
-
-
-def _detections(found: Detections) -> dict[str, Any]:
-    return {
-        "xyxy_px": _decimals(found.xyxy_px, BOX_DECIMALS),
-        "score": _decimals(found.score, SCORE_DECIMALS),
-        "class_id": found.class_id.tolist(),
-    }
-
-
-def _ranges(ranges: GroundPoints) -> dict[str, Any]:
-    return {
-        "xy_m": _decimals(ranges.xy_m, _METRIC_DECIMALS),
-        "cov_m2": _significant(ranges.cov_m2),
-        "valid": ranges.valid.tolist(),
-    }
-
-
-def _tracks(tracks: Tracks) -> dict[str, Any]:
-    exact = ("track_id", "class_id", "state", "detection", "absolute")
-    values: dict[str, Any] = {}
-    for name in Tracks.__dataclass_fields__:
-        array = getattr(tracks, name)
-        if name in exact:
-            values[name] = array.tolist()
-        elif name == "cov":
-            values[name] = _significant(array)
-        else:
-            values[name] = _decimals(array, BOX_DECIMALS if name == "xyxy_px" else _METRIC_DECIMALS)
-    return values
+    return _parts(np.round(flat * power) / power + 0.0, arrays)
 
 
 def _boundary(boundary: LaneBoundary | None) -> dict[str, Any] | None:

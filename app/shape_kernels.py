@@ -23,6 +23,35 @@ def corner(bodies, i, k):  # type: ignore[no-untyped-def]
     return bodies[i, 3] + along * cosine - across * sine, bodies[i, 4] + along * sine + across * cosine
 
 
+@compiled("void(f8[:, ::1], f8[::1], f8[::1], f8, f8[:, :, ::1])")
+def along_road(coeff, far_m, shares, near_m, points):  # type: ignore[no-untyped-def]
+    """Fills points (B, K, 3) of the road along curves y = c0 + c1 x + c2 x^2 + c3 x^3 (B, 4).
+
+    x = near_m (far_m / near_m) ** share at the shares (K,) of the way, which picture rows are more even in.
+    """
+    for i in range(len(coeff)):
+        growth = math.log(far_m[i] / near_m)
+        for k in range(len(shares)):
+            x = near_m * math.exp(growth * shares[k])
+            points[i, k, 0] = x
+            points[i, k, 1] = coeff[i, 0] + x * (coeff[i, 1] + x * (coeff[i, 2] + x * coeff[i, 3]))
+            points[i, k, 2] = 0.0
+
+
+@compiled("void(f8[:, :, ::1], b1[:, ::1], f8, f8, b1[::1])")
+def worth_drawing(px, projected, far_px, least_px, shown):  # type: ignore[no-untyped-def]
+    """Tells (N,) which outlines of points (N, K, 2) are all projected (N, K), nowhere farther out than ``far_px`` and
+    at least ``least_px`` high; those ``shown`` before only."""
+    for i in range(len(px)):
+        top, bottom, out = math.inf, -math.inf, 0.0
+        for k in range(px.shape[1]):
+            out = max(out, abs(px[i, k, 0]), abs(px[i, k, 1])) if projected[i, k] else math.inf
+            if not out < far_px:
+                break
+            top, bottom = min(top, px[i, k, 1]), max(bottom, px[i, k, 1])
+        shown[i] = shown[i] and out < far_px and bottom - top >= least_px
+
+
 @compiled("void(f8[:, ::1], f8[::1], f8[:, ::1], f8[:, ::1], f8, f8[:, :, ::1])")
 def standing_corners(bodies, distance_m, bottom, turn, height_m, corners):  # type: ignore[no-untyped-def]
     """Corners of bodies that stand where the lower edges of their boxes are seen, in the order of ``geometry.box3d``.

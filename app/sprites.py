@@ -38,8 +38,10 @@ class Sprite:
         y1, y2 = max(top, 0), min(top + len(self.keep), height)
         if x1 >= x2 or y1 >= y2:
             return
-        part = np.s_[y1 - top : y2 - top, 3 * (x1 - left) : 3 * (x2 - left)]
-        keep, add = np.ascontiguousarray(self.keep[part]), np.ascontiguousarray(self.add[part])
+        keep, add = self.keep, self.add
+        if keep.shape != (y2 - y1, 3 * (x2 - x1)):
+            part = np.s_[y1 - top : y2 - top, 3 * (x1 - left) : 3 * (x2 - left)]
+            keep, add = np.ascontiguousarray(keep[part]), np.ascontiguousarray(add[part])
         lay_over(rows_of(image)[y1:y2, 3 * x1 : 3 * x2], keep, add)
 
 

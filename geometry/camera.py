@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -259,8 +259,13 @@ class Camera:
         roll_rad: float | None = None,
     ) -> Camera:
         """The same camera with another mount; what is not given stays."""
-        given: dict[str, Any] = {"height_m": height_m, "pitch_rad": pitch_rad, "yaw_rad": yaw_rad, "roll_rad": roll_rad}
-        return replace(self, **{key: value for key, value in given.items() if value is not None})
+        return _mounted(
+            self,
+            self.height_m if height_m is None else height_m,
+            self.pitch_rad if pitch_rad is None else pitch_rad,
+            self.yaw_rad if yaw_rad is None else yaw_rad,
+            self.roll_rad if roll_rad is None else roll_rad,
+        )
 
     def undistorted(self) -> Camera:
         """The same camera with an ideal lens."""
@@ -273,3 +278,9 @@ class Camera:
         device = getattr(array, "device", None)
         kwargs = {} if device is None or isinstance(array, np.ndarray) else {"device": device}
         return xp.asarray(matrix, dtype=array.dtype, **kwargs)
+
+
+@lru_cache(8)
+def _mounted(camera: Camera, height_m: float, pitch_rad: float, yaw_rad: float, roll_rad: float) -> Camera:
+    """The last few are kept: several stages of a frame ask for the same one, and find its matrices made."""
+    return replace(camera, height_m=height_m, pitch_rad=pitch_rad, yaw_rad=yaw_rad, roll_rad=roll_rad)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from app.picture_kernels import shade
 from app.video_writer import Pictures420
 
 
@@ -65,3 +66,16 @@ def test_parts_side_by_side_give_the_planes_of_the_whole(widths: tuple[int, ...]
     whole = planes_of(Pictures420()(np.concatenate(parts, axis=1)))
     for got, wanted in zip(planes_of(Pictures420()(*parts)), whole, strict=True):
         np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("box", [(3, 2, 20, 9), (-5, -4, 8, 70), (25, 1, 90, 4), (40, 2, 50, 3)])
+def test_a_shade_is_a_blend_inside_its_box_only(box: tuple[int, int, int, int]) -> None:
+    image = np.random.default_rng(6).integers(0, 256, (12, 30, 3), dtype=np.uint8)
+    expected, (left, top, right, bottom) = image.astype(float), box
+    part = np.s_[max(top, 0) : bottom, max(left, 0) : right]
+    expected[part] = 0.6 * np.array([10, 200, 90]) + 0.4 * expected[part]
+    shade(image.reshape(12, -1), np.array(box), np.array([10, 200, 90]), round(256 * 0.6))
+    np.testing.assert_allclose(image, expected, atol=1)
+    outside = np.ones(image.shape, bool)
+    outside[part] = False
+    assert (image[outside] == expected[outside]).all()

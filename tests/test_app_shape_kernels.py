@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.shape_kernels import road_outlines, standing_corners
+from app.shape_kernels import along_road, road_outlines, standing_corners, worth_drawing
 from geometry.box3d import corners
 from geometry.camera import Camera
 
@@ -48,3 +48,26 @@ def test_ellipses_hold_two_sigma_and_unknown_ones_are_points(bodies: np.ndarray)
             mahalanobis2 = np.einsum("ki,ij,kj->k", away[row], np.linalg.inv(cov[row, :2, :2]), away[row])
             np.testing.assert_allclose(mahalanobis2, 4.0)
     np.testing.assert_allclose(lines[:, 16:], corners(bodies)[:, :4, :2], atol=1e-12)
+
+
+def test_points_along_the_road_lie_on_their_curves_and_rows_are_even() -> None:
+    coeff, far_m = np.array([[1.7, 0.02, 1e-3, -1e-5], [-1.8, 0.0, 2e-4, 0.0]]), np.array([40.0, 12.0])
+    points = np.empty((2, 9, 3))
+    along_road(coeff, far_m, np.linspace(0.0, 1.0, 9), 2.0, points)
+    for found, c, far in zip(points, coeff, far_m, strict=True):
+        np.testing.assert_allclose(found[:, 0], np.geomspace(2.0, far, 9))
+        np.testing.assert_allclose(found[:, 1], np.polynomial.polynomial.polyval(found[:, 0], c))
+    assert not points[..., 2].any()
+
+
+def test_worth_drawing_is_what_is_in_reach_and_high_enough() -> None:
+    rng = np.random.default_rng(5)
+    px, projected = rng.normal(0, 60, (200, 8, 2)), rng.random((200, 8)) < 0.95
+    px[~projected] = np.nan
+    shown = rng.random(200) < 0.8
+    wanted = shown & projected.all(axis=1)
+    wanted[wanted] &= np.abs(px[wanted]).max(axis=(1, 2)) < 150.0
+    wanted[wanted] &= np.ptp(px[wanted][..., 1], axis=1) >= 170.0
+    worth_drawing(px, projected, 150.0, 170.0, shown)
+    np.testing.assert_array_equal(shown, wanted)
+    assert 5 < wanted.sum() < 150
