@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -147,6 +147,10 @@ class _Run:
                 self._write(record, video, started_s)
         except (_Stopped, KeyboardInterrupt):
             state = "stopped"
+        except InputError:
+            if not self.tally.frames:  # nothing came of it: nothing is worth keeping
+                self._clear()
+            raise
         return self._finish(state, time.perf_counter() - started_s)
 
     # -- stages: each is a generator that runs ahead of the next one in a thread of its own -------------------
@@ -273,6 +277,13 @@ class _Run:
         if state == "complete":
             self._sweep(set(files.values()))
         return summary
+
+    def _clear(self) -> None:
+        """Removes what this run has begun, and the folder where nothing else is in it."""
+        for name in (VIDEO, RECORD):
+            partial_path(self.out / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.out.rmdir()
 
     def _sweep(self, written: set[Path]) -> None:
         """Removes what runs before this one left in the folder under our names."""

@@ -109,7 +109,11 @@ def frames(  # noqa: PLR0913 - each is one choice of the caller, all with plain 
             yield frame
     if taken == 0:
         length = "" if info.duration_s is None else f", which is {info.duration_s:.2f} s long"
-        raise InputError(f"no frame of {info.source}{length} lies between {start_s} s and {end_s or 'its end'} s")
+        until = "its end" if end_s is None else f"{end_s:g} s"
+        comma = "," if length else ""
+        raise InputError(
+            f"no frame of {info.source}{length}{comma} lies between {start_s:g} s and {until}; give another range"
+        )
 
 
 def glimpses(info: ClipInfo, count: int) -> Iterator[Frame]:

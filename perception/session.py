@@ -115,7 +115,8 @@ class OnnxSession:
             given = ", ".join(f"{name} {array.dtype}{array.shape}" for name, array in feeds.items())
             wanted = ", ".join(f"{spec.name} {spec.dtype}{_shape_text(spec.shape)}" for spec in self.inputs)
             raise InputError(
-                f"{self.path.name} did not run on {given}; it declares {wanted}: {_line(error)}"
+                f"{self.path.name} did not run on {given}; it declares {wanted}; where the size is open it is mostly a "
+                f"multiple of 32: {_line(error)}"
             ) from error
         return dict(zip(self._names, outputs, strict=True))
 
@@ -124,7 +125,7 @@ def _create(path: Path, kind: str, index: int, threads: int | None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # exporters' oddities are no concern of the person at the screen
+    options.log_severity_level = 4  # exporters' oddities are no concern of a person, and what fails is raised
     options.intra_op_num_threads = threads or 0
     options.inter_op_num_threads = 1
     # Spinning threads would burn the cores that decode and draw the neighbouring frames.

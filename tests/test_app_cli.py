@@ -101,6 +101,13 @@ def test_a_part_of_a_clip(roadlens, clip: Path, model: Path, tmp_path: Path) -> 
     assert [len(r.tracks) for r in results[2:]] == [1, 1, 1], "a frame that nobody looked at is no miss"
 
 
+def test_a_part_that_is_not_there_leaves_nothing(roadlens, clip: Path, model: Path, tmp_path: Path) -> None:
+    code, _, said = roadlens("run", clip, "--detector", model, "--out", tmp_path / "out", "--start", 100)
+    assert code == 2 and said.count("\n") == 1
+    assert "1.20 s long, lies between 100 s and its end; give another range" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_finished_run_is_not_overwritten_unasked(roadlens, clip: Path, model: Path, tmp_path: Path) -> None:
     words = ("run", clip, "--detector", model, "--out", tmp_path / "out")
     assert roadlens(*words, "--end", 0.2)[0] == 0
