@@ -72,6 +72,9 @@ class BoxSlopes:
     sigma: np.ndarray
     seen: np.ndarray
 
+    def __getitem__(self, rows: np.ndarray) -> BoxSlopes:
+        return BoxSlopes(self.slope[rows], self.sigma[rows], self.seen[rows])
+
     def without(self, hidden: np.ndarray) -> BoxSlopes:
         """The same, but for edges (N, 4) that are hidden."""
         return BoxSlopes(self.slope, self.sigma, self.seen & ~hidden)

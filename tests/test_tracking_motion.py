@@ -140,7 +140,11 @@ def test_drift_of_the_shared_unknowns_keeps_what_each_row_knows() -> None:
 
 def test_derivatives_of_the_edges_are_finite_differences() -> None:
     rng = np.random.default_rng(2)
-    state, shared, yaw = states(rng, 12), np.array([0.01, -0.004, 0.03]), rng.dirichlet(np.ones(len(YAWS_RAD)), 12)
+    state, shared, yaw = (
+        states(rng, 12),
+        np.array([0.01, -0.004, 0.03, 0.02]),
+        rng.dirichlet(np.ones(len(YAWS_RAD)), 12),
+    )
     at = turns(rng.uniform(-0.6, 0.6, 12))
     model = edges(state, shared, 1.65, yaw, (at, sides(state, at)))
     for column in range(STATES):
@@ -185,7 +189,7 @@ def test_motion_is_rigid_motion_of_the_vehicle_and_a_fading_acceleration() -> No
     """Positions and velocities in closed form: a(t) = a exp(-t / T) integrated once and twice."""
     rng = np.random.default_rng(4)
     state = states(rng, 10)
-    step, fading_s = Step(0.2, turn_rad=0.05, faster_mps=0.7), 1.5
+    step, fading_s = Step(0.2, turn_rad=0.05, faster_mps=0.7, aside_mps=0.4), 1.5
     new, F = move(state, step, fading_s)
     x, place, v = np.exp(state[:, :1]), np.stack([np.ones(10), state[:, 1]], axis=1), state[:, 2:4]
     a, kept = np.stack([state[:, 8], np.zeros(10)], axis=1), math.exp(-0.2 / fading_s)
@@ -196,7 +200,7 @@ def test_motion_is_rigid_motion_of_the_vehicle_and_a_fading_acceleration() -> No
     np.testing.assert_allclose(
         np.exp(new[:, :1]) * np.stack([np.ones(10), new[:, 1]], 1), (place + 0.2 * v + twice * a) * x @ into.T
     )
-    np.testing.assert_allclose(np.exp(new[:, :1]) * new[:, 2:4], ((v + once * a) * x - [0.7, 0.0]) @ into.T)
+    np.testing.assert_allclose(np.exp(new[:, :1]) * new[:, 2:4], ((v + once * a) * x - [0.7, 0.4]) @ into.T)
     np.testing.assert_allclose(np.exp(new[:, 0]) * new[:, 8], kept * c * state[:, 8] * x[:, 0])
     for column in range(STATES):
         nudge = np.zeros(STATES)
@@ -522,19 +526,18 @@ def test_heights_on_a_grid_equal_a_kalman_filter_at_every_height_and_scale() -> 
     camera_m, pitch_var, persist_s, forget_s = 1.65, 1e-5, 10.0, 20.0
     for since_s in (0.0, 0.1, 0.7):
         angle, depth = rng.uniform(0.05, 0.2, 2), np.full(2, 4.0)
-        boxes = np.column_stack([angle, -angle, depth, [1e-6, 2e-6], [1e-4, 2e-4], [since_s] * 2])
+        bottom = -angle * [0.8, 1.4]  # a roof above the camera, and one below it
+        boxes = np.column_stack([angle, bottom, depth, [1e-6, 2e-6], [1e-4, 2e-4], [since_s] * 2])
         weigh_heights(
             rows, boxes, np.array([camera_m, pitch_var, persist_s, forget_s]), scales, log_h, (mean, log_like), var
         )
         for i, row in enumerate(rows):
             h = np.exp(log_h[row])
-            x = h / angle[i]
-            for _ in range(2):
-                x = h / np.maximum(angle[i] - np.maximum(camera_m - h, 0) * (1 / x - 1 / (x + 4.0)), 0.3 * angle[i])
+            x = (h + (0.4 * angle[i] * 4.0 if i else 0.0)) / angle[i]  # below: the far rim's slope times its depth
             stationary = boxes[i, 4] * scales + pitch_var
             keep = math.exp(-since_s / persist_s)
             prior = np.where(v[row] < 0, stationary, keep**2 * v[row] + (1 - keep**2) * stationary)
-            rest, whole = -angle[i] + camera_m / x[:, None] - keep * m[row], prior + boxes[i, 3]
+            rest, whole = bottom[i] + camera_m / x[:, None] - keep * m[row], prior + boxes[i, 3]
             m[row] = keep * m[row] + prior / whole * rest
             v[row] = prior - prior**2 / whole
             ll[row] = math.exp(-since_s / forget_s) * ll[row] - 0.5 * (rest**2 / whole + np.log(whole))
@@ -546,3 +549,80 @@ def test_heights_on_a_grid_equal_a_kalman_filter_at_every_height_and_scale() -> 
     expected = whole.sum(axis=(1, 2))
     got = kind_shares(rows, log_like, weight, log_prior, shape)
     np.testing.assert_allclose(got, expected / expected.sum(axis=1, keepdims=True), rtol=1e-9)
+
+
+# -- what stands still ------------------------------------------------------------------------------------------------
+
+
+def passing(speed_mps: float, of_mps: float, met_m: float) -> tuple[MetricFilter, MetricState, float]:
+    """A car 12 % lower than usual, met at ``met_m``, that moves at ``of_mps`` while the vehicle drives past it for
+    two and a half seconds; where it is then."""
+    metric = MetricFilter(MotionConfig.outlines())
+    near = met_m + (of_mps - speed_mps) * 0.1 * np.arange(26)
+    ego = EgoMotion(speed_mps, 0.05, 0.0, 0.001, source="given")
+    return metric, drive(metric, near, (1.31, 1.63, 3.9), ego)[-1], float(near[-1])
+
+
+def test_the_own_way_past_a_standing_car_tells_how_far_it_is() -> None:
+    metric, state, true_m = passing(12.0, 0.0, 45.0)
+    assert metric._standing.still.all()
+    assert state.xy_m[0, 0] == pytest.approx(true_m, rel=0.03)
+    assert state.size_m[0, 0] == pytest.approx(1.31, rel=0.04)
+    assert np.hypot(*state.v_mps[0]) < 0.3
+    alone = MetricFilter(MotionConfig.outlines())
+    blind = drive(alone, 45.0 - 1.2 * np.arange(26), (1.31, 1.63, 3.9), None)[-1]
+    assert state.cov[0, 0, 0] < 0.5 * blind.cov[0, 0, 0]
+
+
+@pytest.mark.parametrize("of_mps", [11.0, 5.0, -8.0])
+def test_what_moves_is_not_taken_to_stand(of_mps: float) -> None:
+    metric, state, _ = passing(12.0, of_mps, 60.0)
+    assert not metric._standing.still.any()
+    assert state.v_mps[0, 0] == pytest.approx(of_mps, abs=2.5)
+
+
+def test_a_car_that_starts_is_let_go() -> None:
+    """Parked for two seconds, then it drives off at 2 m/s^2."""
+    metric, ego = MetricFilter(MotionConfig.outlines()), EgoMotion(6.0, 0.05, 0.0, 0.001, source="given")
+    t = 0.1 * np.arange(51)
+    near = 35.0 - 6.0 * t + np.maximum(t - 2.0, 0.0) ** 2
+    states = drive(metric, near, (1.49, 1.63, 3.9), ego)
+    assert abs(states[20].v_mps[0, 0]) < 0.3
+    assert states[45].v_mps[0, 0] == pytest.approx(5.0, abs=1.0)  # two and a half seconds after
+    assert not metric._standing.still.any()
+    assert states[-1].v_mps[0, 0] == pytest.approx(6.0, abs=1.5)
+    assert states[-1].xy_m[0, 0] == pytest.approx(near[-1], rel=0.1)
+
+
+def test_standing_evidence_equals_bayes_formula() -> None:
+    """The compiled loop against Gaussians written out."""
+    from scipy.stats import multivariate_normal
+
+    from tracking.motion_kernels import standing
+
+    rng = np.random.default_rng(8)
+    mean, cov, gain = states(rng, 6), positive(rng, 6, STATES, STATES), 0.1 * rng.standard_normal((6, STATES, 4))
+    shared, shared_cov = 0.1 * rng.standard_normal(4), positive(rng, 4, 4)
+    H, D, R = np.zeros((6, 2, STATES)), np.zeros((6, 2, 4)), np.zeros((6, 2, 2))
+    residual, evidence = np.empty((6, 2)), np.empty((6, 2))
+    standing(mean, cov, gain, shared, shared_cov, (9.0, 0.05, 1.0, 0.4, 0.09, 10.0, 0.7), (H, D, R), residual, evidence)
+    for i in range(6):
+        x, speed = math.exp(mean[i, 0]), 9.0 * math.exp(0.05 * shared[3] + shared[2])
+        over_ground = np.array([x * mean[i, 2] + speed, x * mean[i, 3] + 0.4])
+        np.testing.assert_allclose(-residual[i] * x, over_ground)
+        C = H[i] @ gain[i] + D[i]
+        S = x * x * (H[i] @ cov[i] @ H[i].T + C @ shared_cov @ C.T + R[i])
+        stands, moves = (
+            multivariate_normal(np.zeros(2), S + wide).logpdf(over_ground) for wide in (0.0, np.diag([100.0, 0.49]))
+        )
+        assert evidence[i, 0] == pytest.approx(stands - moves, abs=1e-9)
+        assert evidence[i, 1] == pytest.approx(over_ground @ np.linalg.solve(S, over_ground))
+        for column, nudge in ((0, 1e-6), (2, 1e-6), (3, 1e-6)):  # derivatives of the velocity over the distance
+            state = mean[i].copy()
+            state[column] += nudge
+            there = np.array([state[2] + speed * math.exp(-state[0]), state[3]])
+            here = np.array([mean[i, 2] + speed / x, mean[i, 3]])
+            np.testing.assert_allclose(H[i, :, column], (there - here) / nudge, atol=1e-4)
+        for column in (2, 3):
+            by = speed / x * (1.0 if column == 2 else 0.05)
+            np.testing.assert_allclose(D[i, :, column], [by, 0.0])

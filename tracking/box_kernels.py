@@ -12,6 +12,8 @@ import numpy as np
 
 from geometry.compiled import compiled
 
+_GRADE = 0.5  # share of grade in what all objects' roads depart by in common; the rest is the own suspension
+
 
 @compiled("void(f8[:,::1], f8[:,:,::1], UniTuple(f8[:,:,::1], 4))")
 def outermost(state, turns, out):  # type: ignore[no-untyped-def]
@@ -155,28 +157,30 @@ def expected_edges(state, shared, camera_m, share, turns, side, slope, out):  # 
         above = camera_m * math.exp(shared[2] - state[i, 0])
         high, length = math.exp(state[i, 4] - state[i, 0]), math.exp(state[i, 6] - state[i, 0]) * depth_l
         width = math.exp(state[i, 5] - state[i, 0]) * depth_w
-        lower = high < above  # of a roof below the camera the far rim is the upper edge, else the near one
+        # Grade and the road under the object lift it; suspension turns the camera, which moves both edges alike.
+        road, pitch = state[i, 7] + _GRADE * shared[1], shared[0] + (1.0 - _GRADE) * shared[1]
+        lower = high + road < above  # of a roof below the camera the far rim is the upper edge, else the near one
         shrink = 1.0 / (1.0 + length + width) if lower else 1.0
-        roof = (high - above) * shrink
+        roof = (high - above + road) * shrink
         by_depth = -roof * shrink if lower else 0.0
-        tilt = state[i, 7] + shared[0] + shared[1]
-        slope[i, 1], slope[i, 3] = roof + tilt, -above + tilt
-        H[i, 1, 0], H[i, 1, 4] = -roof - by_depth * (length + width), high * shrink
+        slope[i, 1], slope[i, 3] = roof + pitch, -above + road + pitch
+        H[i, 1, 0], H[i, 1, 4] = (above - high) * shrink - by_depth * (length + width), high * shrink
         H[i, 1, 5], H[i, 1, 6] = by_depth * width, by_depth * length
         H[i, 3, 0] = above
-        for edge in (1, 3):
-            H[i, edge, 7] = D[i, edge, 0] = D[i, edge, 1] = 1.0
+        H[i, 1, 7], H[i, 3, 7], D[i, 1, 0], D[i, 3, 0] = shrink, 1.0, 1.0, 1.0
+        D[i, 1, 1], D[i, 3, 1] = 1.0 - _GRADE * (1.0 - shrink), 1.0
         D[i, 1, 2], D[i, 3, 2] = -above * shrink, -above
 
 
-@compiled("void(f8[:,::1], UniTuple(f8, 6), f8[:,::1], f8[:,:,::1])")
-def moved(state, step, new, F):  # type: ignore[no-untyped-def]
+@compiled("void(f8[:,::1], UniTuple(f8, 6), f8[::1], f8[:,::1], f8[:,:,::1])")
+def moved(state, step, aside, new, F):  # type: ignore[no-untyped-def]
     """Rows after a step, and its derivatives: an acceleration that fades, seen from a vehicle that turns.
 
     Args:
         state: (R, 9) as ``tracking.box_model``.
         step: seconds, cosine and sine of the vehicle's turn, its gain of speed (m/s), the share of an acceleration that
             is kept, and what it adds to the speed (m/s per m/s^2).
+        aside: (R,) what the vehicle's velocity gains to the left against that of each row (m/s).
         new: (R, 9); F: (R, 9, 9): outputs.
     """
     dt, c, s, faster, kept, speeds = step
@@ -189,10 +193,11 @@ def moved(state, step, new, F):  # type: ignore[no-untyped-def]
     direct[3, 3] = c * kept
     at = np.array([1, 2, 3, 8])
     for i in range(len(state)):
-        gained = faster * math.exp(-state[i, 0])
-        rate_x, rate_y = state[i, 2] + speeds * state[i, 8] - gained, state[i, 3]
+        near = math.exp(-state[i, 0])
+        gained, swayed = faster * near, aside[i] * near
+        rate_x, rate_y = state[i, 2] + speeds * state[i, 8] - gained, state[i, 3] - swayed
         along = 1.0 + state[i, 2] * dt + covers * state[i, 8]
-        across = state[i, 1] + rate_y * dt
+        across = state[i, 1] + state[i, 3] * dt
         alpha = max(c * along + s * across, 0.2)
         new[i] = state[i]
         new[i, 0] += math.log(alpha)
@@ -207,16 +212,16 @@ def moved(state, step, new, F):  # type: ignore[no-untyped-def]
             F[i, 0, at[b]] = by_alpha[b]
             for a in range(4):
                 F[i, at[a], at[b]] = direct[a, b] / alpha - new[i, at[a]] * by_alpha[b]
-        F[i, 2, 0], F[i, 3, 0] = c * gained / alpha, -s * gained / alpha
+        F[i, 2, 0], F[i, 3, 0] = (c * gained + s * swayed) / alpha, (c * swayed - s * gained) / alpha
 
 
-@compiled("void(f8[:,::1], f8[::1], UniTuple(f8, 6), f8[:,:,::1], f8[:,:,::1])")
-def drifted(state, road_var, noise, F, Q):  # type: ignore[no-untyped-def]
+@compiled("void(f8[:,::1], f8[::1], f8[::1], UniTuple(f8, 6), f8[:,:,::1], f8[:,:,::1])")
+def drifted(state, road_var, lively, noise, F, Q):  # type: ignore[no-untyped-def]
     """Noise of all states over a step, and the fading of the road under each row.
 
     Args:
         state: (R, 9) before the step.
-        road_var: (R,) variance of the departure of each row's road.
+        road_var: (R,) variance of the departure of each row's road; lively: (R,) share of the powers that each row has.
         noise: seconds; powers of white acceleration along and aside, (m/s^2)^2 s, and of white jerk, (m/s^3)^2 s; share
             of a road's departure that is kept; variance of a width's change.
         F: (R, 9, 9), its row of the road scaled in place; Q: (R, 9, 9) zeros, output.
@@ -224,7 +229,7 @@ def drifted(state, road_var, noise, F, Q):  # type: ignore[no-untyped-def]
     dt, along, aside, jerk, keep, width = noise
     d2, d3, d4, d5 = dt * dt, dt**3, dt**4, dt**5
     for i in range(len(state)):
-        near2 = math.exp(-2.0 * max(state[i, 0], 0.0))
+        near2 = lively[i] * math.exp(-2.0 * max(state[i, 0], 0.0))
         for place, rate, power in ((0, 2, along), (1, 3, aside)):
             q = power * near2
             Q[i, place, place] = q * d3 / 3

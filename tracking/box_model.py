@@ -22,9 +22,10 @@ at a wrong state cannot make the filter believe that it has seen scale (the modi
 Hammel, IEEE Transactions on Automatic Control 28, 1983; in metres the filter drifts by tens of per cent)."""
 STATES = 9
 
-PITCH_MOUNT, PITCH_ROAD, LOG_CAMERA_HEIGHT = range(3)
-"""Columns of what all rows share: lasting and passing error of the pitch (rad), camera height error (logarithm)."""
-SHARED = 3
+PITCH_MOUNT, PITCH_ROAD, LOG_CAMERA_HEIGHT, SPEED = range(4)
+"""Columns of what all rows share: lasting and passing error of the pitch (rad), of the camera's height
+(logarithm) and of the own speed (logarithm, in its own standard deviations)."""
+SHARED = 4
 
 YAWS_RAD = np.radians(
     [0.0, 3.0, -3.0, 7.0, -7.0, 12.0, -12.0, 20.0, -20.0, 32.0, -32.0, 47.0, -47.0, 66.0, -66.0, 90.0]
@@ -108,11 +109,18 @@ def edges(
 
 @dataclass(frozen=True)
 class Step:
-    """What the vehicle did between two frames: its turn to the left (rad) and its gain of speed (m/s)."""
+    """What the vehicle did between two frames.
+
+    Attributes:
+        turn_rad: to the left; faster_mps: gain of speed.
+        aside_mps: what its velocity gains to the left by the turn, against objects (R,) that go straight or stand: 0
+            for those that follow the same bend, which turn alike.
+    """
 
     dt_s: float
     turn_rad: float = 0.0
     faster_mps: float = 0.0
+    aside_mps: np.ndarray | float = 0.0
 
 
 def move(state: np.ndarray, step: Step, fading_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -131,5 +139,6 @@ def move(state: np.ndarray, step: Step, fading_s: float) -> tuple[np.ndarray, np
     turn = math.cos(step.turn_rad), math.sin(step.turn_rad)
     new, F = np.empty(state.shape), np.empty((len(state), STATES, STATES))
     state = np.ascontiguousarray(state)
-    moved(state, (step.dt_s, *turn, step.faster_mps, kept, fading_s * (1.0 - kept)), new, F)
+    aside = np.full(len(state), step.aside_mps, dtype=np.float64)
+    moved(state, (step.dt_s, *turn, step.faster_mps, kept, fading_s * (1.0 - kept)), aside, new, F)
     return new, F

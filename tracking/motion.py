@@ -51,6 +51,7 @@ from tracking.own_road import OwnRoad
 from tracking.road_direction import RoadAxes
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
 from tracking.size import Joined, apply_priors, wide_prior
+from tracking.standing import CALM, OwnWay, Standing
 from tracking.types import EgoMotion
 
 __all__ = ["MetricFilter", "MetricState", "MotionConfig", "time_to_collision"]
@@ -95,9 +96,10 @@ class MetricFilter:
         self._road = OwnRoad(config)
         self._axes = RoadAxes()
         self._kinds = BodyKinds(config)
+        self._standing = Standing()
         self._answer: Joined | None = None
-        spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
-        self._shared = Shared(np.zeros(_UNKNOWNS), np.diag(np.concatenate([spread**2, np.ones(_MEMORY)])))
+        self._spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel, 1.0])
+        self._shared = Shared(np.zeros(_UNKNOWNS), np.diag(np.concatenate([self._spread**2, np.ones(_MEMORY)])))
         self._ego = EgoMotion()
         self._lanes: Lanes | None = None
         self._last_speed_mps = math.nan
@@ -120,9 +122,8 @@ class MetricFilter:
         self._learn_roads(dt_s)
         self._kinds.predict(dt_s)
         config = self.config
-        decay = np.exp(-dt_s / np.array([config.mount_s, config.road_pitch_s, config.mount_s]))
-        spread = np.array([config.mount_pitch_rad, config.road_pitch_rad, config.camera_height_rel])
-        drift = spread**2 * (1 - decay**2)
+        decay = np.exp(-dt_s / np.array([config.mount_s, config.road_pitch_s, config.mount_s, config.speed_s]))
+        drift = self._spread**2 * (1 - decay**2)
         self._shared, rows = predict_shared(self._shared, self._rows, decay, drift, _MEMORY)
         step = self._step(dt_s)
         self._axes.predict(step.turn_rad, dt_s)
@@ -162,8 +163,11 @@ class MetricFilter:
         priors = size_priors(self._class_id[rows])
         apart = np.abs(log_height[:, None] - priors.log_hwl[..., 0]) / priors.spread[..., 0]
         wrong = rows[apart.min(axis=1) > _IMPOSSIBLE]
-        if not len(wrong):
-            return
+        if len(wrong):
+            self._forget(wrong)
+
+    def _forget(self, wrong: np.ndarray) -> None:
+        """Rows of which nothing is known any more but their class."""
         self._clear(wrong)
         self._known[wrong] = False
         wide = wide_prior(size_priors(self._class_id[wrong]))
@@ -196,8 +200,10 @@ class MetricFilter:
             self._rows.gain[rows, column] = 0.0
 
     def _step(self, dt_s: float) -> Step:
-        faster = self._ego.speed_mps - self._last_speed_mps
-        return Step(dt_s, _or_zero(self._ego.yaw_rate_radps) * dt_s, _or_zero(faster))
+        turn_rad, speed_mps = _or_zero(self._ego.yaw_rate_radps) * dt_s, self._ego.speed_mps
+        faster = speed_mps - self._last_speed_mps
+        aside = np.where(self._standing.still, _or_zero(speed_mps * math.sin(turn_rad)), 0.0)
+        return Step(dt_s, turn_rad, _or_zero(faster), aside)
 
     def _drift(self, F: np.ndarray, mean: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Let the road under each object drift, and the noise of all states."""
@@ -208,7 +214,8 @@ class MetricFilter:
         jerk = 2.0 * config.braking_mps2**2 / config.braking_s
         keep = math.exp(-dt_s / config.own_road_s)
         road_var = self._road.variance(slice(None), mean[:, LOG_X])
-        drifted(mean, road_var, (dt_s, along, aside, jerk, keep, config.width_drift_rel**2 * dt_s), F, Q)
+        lively = np.where(self._standing.still, CALM, 1.0)
+        drifted(mean, road_var, lively, (dt_s, along, aside, jerk, keep, config.width_drift_rel**2 * dt_s), F, Q)
         return F, Q
 
     # -- objects ----------------------------------------------------------------------------------------------
@@ -234,6 +241,7 @@ class MetricFilter:
         self._road.append(ids)
         self._axes.append(count)
         self._kinds.append(ids)
+        self._standing.append(count)
         self.update(np.arange(len(self) - count, len(self)), ranges, xyxy_px, ids, camera, t_s)
 
     def update(
@@ -255,11 +263,12 @@ class MetricFilter:
         usable = seen.seen[:, BOTTOM] | (seen.seen[:, LEFT] & seen.seen[:, RIGHT])
         rows = rows[usable]
         if len(rows):
-            seen = BoxSlopes(seen.slope[usable], seen.sigma[usable], seen.seen[usable])
+            seen = seen[usable]
             new = ~self._known[rows]
             if new.any():
-                self._place(rows[new], BoxSlopes(seen.slope[new], seen.sigma[new], seen.seen[new]), camera)
+                self._place(rows[new], seen[new], camera)
             self._measure(rows, seen, camera)
+            self._measure_standing(rows, seen, camera)
             if self.config.measured_ranges:
                 self._measure_ranges(rows, ranges[usable])
             self._seen[rows] = True
@@ -281,6 +290,7 @@ class MetricFilter:
         mean[rows, LOG_X], mean[rows, BEARING] = np.log(x_m), y_m / x_m
         cov[rows, LOG_X, LOG_X] = 0.5**2
         self._road.forget(rows)
+        self._standing.forget(rows)
         self._axes.place(rows, x_m, self._ego)
         cov[rows, ROAD, ROAD] = self._road.variance(rows, mean[rows, LOG_X])
         cov[rows, BEARING, BEARING] = (2.0 / x_m) ** 2
@@ -309,12 +319,29 @@ class MetricFilter:
         whole = seen.seen[:, TOP] & seen.seen[:, BOTTOM] & size_priors(self._class_id[rows]).grounded
         if not whole.any():
             return
-        rows, seen = rows[whole], BoxSlopes(seen.slope[whole], seen.sigma[whole], seen.seen[whole])
+        rows, seen = rows[whole], seen[whole]
         state, share = self._rows.mean[rows], np.exp(self._log_yaw[rows])
         along, aside = (share * np.abs(turned[:, whole])).sum(axis=2)
         depth_m = np.exp(state[:, LOG_L]) * along + np.exp(state[:, LOG_W]) * aside
         camera_m = camera.height_m * math.exp(self._shared.mean[LOG_CAMERA_HEIGHT])
         self._kinds.weigh(rows, seen, state, self._shared, (camera_m, depth_m))
+
+    def _measure_standing(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
+        """Vehicles that stand pass by at the own speed."""
+        vehicles = self._class_id[rows] <= _LAST_VEHICLE
+        rows = rows[vehicles]
+        boxes = seen[vehicles]
+        part = RowsGiven(*(a[rows] for a in _parts(self._rows)))
+        own = OwnWay(self._ego, self.config.flow_speed_rel, self._dt_s)
+        passed = self._standing.see(rows, boxes, part, self._shared, own)
+        still = self._standing.still[rows]
+        if passed is not None and still.any():
+            part = RowsGiven(*(a[still] for a in _parts(part)))
+            self._take_in(rows[still], part, passed[still])
+        gone = self._standing.drives_off[rows]
+        if gone.any():
+            self._forget(rows[gone])
+            self._place(rows[gone], boxes[gone], camera)
 
     def _measure_ranges(self, rows: np.ndarray, ranges: GroundPoints) -> None:
         """Take in distances to the nearest faces that another sensor measured."""
@@ -368,6 +395,7 @@ class MetricFilter:
         self._road.keep(mask)
         self._axes.keep(mask)
         self._kinds.keep(mask)
+        self._standing.keep(mask)
         self._answer = None
 
     # -- answers ----------------------------------------------------------------------------------------------

@@ -44,9 +44,8 @@ def weigh_heights(rows, boxes, constants, scales, log_h, grids, var):  # type: i
             var[row, j] = before * (1.0 - gain[j])
         for g in range(log_h.shape[1]):
             height = math.exp(log_h[row, g])
-            x, below = height / angle, max(camera_m - height, 0.0)
-            for _ in range(2):  # of a roof below the camera the far rim is seen
-                x = height / max(angle - below * (1.0 / x - 1.0 / (x + depth)), 0.3 * angle)
+            # Of a roof below the camera, whatever road it stands on, the far rim is seen: height = angle x - top depth.
+            x = (height - min(bottom + angle, 0.0) * depth) / angle
             departure = bottom + camera_m / x
             for j in range(scale_count):
                 expected = keep * mean[row, g, j]
@@ -258,3 +257,91 @@ def collisions(x, closing, cov, out):  # type: ignore[no-untyped-def]
         if a > 0.0 and closing[i] <= 0.0:
             low = high = math.inf
         out[1, i], out[2, i] = max(low, 0.0), high
+
+
+@compiled(
+    "void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[::1], f8[:,::1], UniTuple(f8, 7), UniTuple(f8[:,:,::1], 3),"
+    " f8[:,::1], f8[:,::1])"
+)
+def standing(mean, cov, gain, shared, shared_cov, motion, out, residual, evidence):  # type: ignore[no-untyped-def]
+    """Velocities over ground as measurements of zero, and how well they fit that against the velocities of traffic.
+
+    Args:
+        mean, cov, gain, shared_cov: as ``kind_gains``; shared: (m,).
+        motion: own speed (m/s), its relative deviation, 1 where it grows with the camera's height and else 0, speed of
+            the camera to the left, variance of a velocity that is zero (m/s)^2, spread of velocities of traffic along
+            and across (m/s).
+        out: derivatives by state (N, 2, n) and by shared unknowns (N, 2, m), covariance (N, 2, 2): zeros at first.
+        residual: (N, 2) along and across, over the distance (1/s).
+        evidence: (N, 2) logarithm of the Bayes factor for standing, normalised innovation squared.
+    """
+    speed, speed_rel, by_height, sideways, still, along, across = motion
+    H, D, R = out
+    count, unknowns = len(gain), gain.shape[2]
+    C, S = np.empty((2, unknowns)), np.empty((2, 2))
+    speed *= math.exp(speed_rel * shared[3] + by_height * shared[2])
+    for i in range(count):
+        near = math.exp(-mean[i, 0])
+        H[i, 0, 0], H[i, 0, 2], H[i, 1, 3] = -speed * near, 1.0, 1.0
+        D[i, 0, 3], D[i, 0, 2] = speed_rel * speed * near, by_height * speed * near
+        R[i, 0, 0] = R[i, 1, 1] = still * near * near
+        residual[i, 0], residual[i, 1] = -mean[i, 2] - speed * near, -mean[i, 3] - sideways * near
+        for a in range(2):
+            for u in range(unknowns):
+                C[a, u] = D[i, a, u]
+                for n in range(4):
+                    C[a, u] += H[i, a, n] * gain[i, n, u]
+        for a in range(2):
+            for b in range(2):
+                S[a, b] = R[i, a, b]
+                for n in range(4):
+                    for o in range(4):
+                        S[a, b] += H[i, a, n] * cov[i, n, o] * H[i, b, o]
+                for u in range(unknowns):
+                    for v in range(unknowns):
+                        S[a, b] += C[a, u] * shared_cov[u, v] * C[b, v]
+        log_odds = 0.0
+        for hypothesis in range(2):
+            determinant = S[0, 0] * S[1, 1] - S[0, 1] * S[1, 0]
+            square = S[1, 1] * residual[i, 0] ** 2 + S[0, 0] * residual[i, 1] ** 2
+            square = (square - 2.0 * S[0, 1] * residual[i, 0] * residual[i, 1]) / determinant
+            if hypothesis == 0:
+                evidence[i, 1] = square
+                log_odds -= 0.5 * (square + math.log(determinant))
+                S[0, 0] += (along * near) ** 2
+                S[1, 1] += (across * near) ** 2
+            else:
+                log_odds += 0.5 * (square + math.log(determinant))
+        evidence[i, 0] = log_odds
+
+
+@compiled("void(i8[::1], f8[:,::1], f8, f8, f8[:,::1])")
+def closing_rates(rows, seen, dt, agility, table):  # type: ignore[no-untyped-def]
+    """Kalman filter of the logarithm of an angle and its rate: how fast a body grows in the picture, whatever its size.
+
+    Args:
+        rows: (R,) rows of the table.
+        seen: (R, 3) logarithm of the angle and its variance, NaN where it is not seen; 1 / distance.
+        dt: since the last step (s); agility: acceleration of bodies against the vehicle, power over a second.
+        table: (N, 5) logarithm, rate (1/s), variances and covariance of both, changed in place; NaN before the first.
+    """
+    for i in range(len(rows)):
+        state = table[rows[i]]
+        z, noise, near = seen[i]
+        if math.isnan(state[0]):
+            state[0], state[1], state[2], state[3], state[4] = z, 0.0, noise, 0.0, (30.0 * near) ** 2
+            continue
+        q = (agility * near) ** 2
+        state[0] += state[1] * dt
+        state[2] += 2.0 * state[3] * dt + state[4] * dt * dt + q * dt**3 / 3.0
+        state[3] += state[4] * dt + q * dt * dt / 2.0
+        state[4] += q * dt
+        if math.isnan(z):
+            continue
+        whole, rest = state[2] + noise, z - state[0]
+        gain, rate_gain = state[2] / whole, state[3] / whole
+        state[0] += gain * rest
+        state[1] += rate_gain * rest
+        state[4] -= rate_gain * state[3]
+        state[3] *= 1.0 - gain
+        state[2] *= 1.0 - gain

@@ -104,6 +104,9 @@ class Measured:
     D: np.ndarray
     R: np.ndarray
 
+    def __getitem__(self, rows: np.ndarray) -> Measured:
+        return Measured(self.residual[rows], self.H[rows], self.D[rows], self.R[rows])
+
 
 def surprise(shared: Shared, rows: RowsGiven, seen: Measured) -> np.ndarray:
     """Normalised innovation squared (R,) of each row."""

@@ -29,7 +29,8 @@ def eval_distance(
 ) -> None:
     """Relative error of distance to the nearest face of labelled objects, by method, class and range; plots.
 
-    Boxes untruncated, occlusion at most 1, 5 to 60 m away. "fused" is ours over tracks (past and present frames only).
+    Boxes untruncated, occlusion at most 1, 5 to 60 m away. "fused" is ours over tracks (past and present frames only);
+    where pictures lie beside the labels, they tell it the own motion.
     """
     from app.evaluation.distance import figures, joined
     from app.evaluation.distance_data import load_sequences
@@ -60,16 +61,19 @@ def eval_distance(
 def measure(sequences: list[Sequence], detector: str | None, console: Console) -> list[dict[str, Judged]]:
     """Every sequence judged, on its true boxes or on what a detector finds in its pictures."""
     from app.evaluation.distance import judge
+    from app.evaluation.distance_found import own_motion
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         if detector is not None:
             return _detect(sequences, detector, progress)
-        task = progress.add_task("true boxes", total=len(sequences))
+        task = progress.add_task("true boxes", total=sum(max(len(sequence.pictures), 1) for sequence in sequences))
         judged = []
         for sequence in sequences:
-            judged.append(judge(sequence))
-            progress.advance(task)
+            motions = own_motion(sequence, lambda: progress.advance(task)) if sequence.pictures else None
+            judged.append(judge(sequence, own_motion=motions))
+            if motions is None:
+                progress.advance(task)
     return judged
 
 

@@ -6,9 +6,9 @@ frame it has seen this frame and earlier ones only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from geometry.ground import CUES, range_cues, range_objects
 from geometry.types import GroundPoints
 from perception.types import CLASS_ID
 from tracking.motion import MetricFilter, MotionConfig
+from tracking.types import EgoMotion
 
 Ranged = tuple[np.ndarray, np.ndarray]
 """Forward distances (N,) in metres, NaN without one, and their sigmas (N,), NaN where the method has none."""
@@ -74,10 +75,15 @@ class Judged:
         }
 
 
-def follow(sequence: Sequence, config: MotionConfig | None = None) -> Ranged:
+def follow(
+    sequence: Sequence, config: MotionConfig | None = None, own_motion: Iterable[EgoMotion] | None = None
+) -> Ranged:
     """Fused distances over tracks: the metric filter of the tracker, given the labels' boxes and ids, frame by frame.
 
     Neither size, type nor distance of a label is used, only box, id and the class a detector would say.
+
+    Args:
+        own_motion: of every frame from the first, where there are pictures to tell it (``distance_found.own_motion``).
     """
     boxes, camera = sequence.boxes, sequence.camera
     x_m, sigma_m = np.full(len(boxes), np.nan), np.full(len(boxes), np.nan)
@@ -85,10 +91,11 @@ def follow(sequence: Sequence, config: MotionConfig | None = None) -> Ranged:
     ids = np.empty(0, np.int64)
     seen_at = np.empty(0, np.int64)
     last = None
+    motions = repeat(EgoMotion()) if own_motion is None else chain(own_motion, repeat(EgoMotion()))
     for frame in range(int(boxes.frame.min()), int(boxes.frame.max()) + 1) if len(boxes) else ():
         now = np.flatnonzero(boxes.frame == frame)
         t_s = frame * sequence.period_s
-        metric.predict(0.0 if last is None else sequence.period_s)
+        metric.predict(0.0 if last is None else sequence.period_s, next(motions))
         last = frame
         alive = (frame - seen_at) * sequence.period_s <= _FORGET_S
         metric.keep(alive)
@@ -140,11 +147,13 @@ def peers(camera: Camera, xyxy_px: np.ndarray) -> dict[str, Ranged]:
     }
 
 
-def judge(sequence: Sequence, config: MotionConfig | None = None) -> dict[str, Judged]:
+def judge(
+    sequence: Sequence, config: MotionConfig | None = None, own_motion: Iterable[EgoMotion] | None = None
+) -> dict[str, Judged]:
     """All methods on the true boxes of one sequence; ``fused`` needs ids, without them it is the single frame's."""
     boxes = sequence.boxes
     answers = single_frames(sequence.camera, boxes.xyxy_px, boxes.class_id)
-    fused = follow(sequence, config) if sequence.has_tracks else answers["single frame"]
+    fused = follow(sequence, config, own_motion) if sequence.has_tracks else answers["single frame"]
     rows = boxes.measured()
     return {
         name: Judged(x_m[rows], sigma_m[rows], boxes[rows])

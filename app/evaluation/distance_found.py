@@ -1,4 +1,5 @@
-"""Our own detections and tracks on labelled frames: which label each of them shows, and the distance we gave it."""
+"""What the pictures of labelled frames say: our own motion, and our own detections and tracks with the label that each
+of them shows and the distance we gave it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from app.evaluation.distance_data import Sequence
 from app.pipeline import Pipeline
 from geometry.boxes import iou
 from geometry.errors import InputError
-from perception.types import VEHICLES, Frame
+from perception.types import VEHICLES, Detections, Frame
+from tracking.ego_motion import EgoMotionEstimator
+from tracking.types import EgoMotion
 
 LEAST_OVERLAP = 0.5
 """A detection shows an object when their boxes overlap by half, PASCAL VOC's measure."""
@@ -41,6 +44,21 @@ def find(sequence: Sequence, pipeline: Pipeline, on_frame: Callable[[], None] = 
         found.append((rows, boxes[columns], tracks.class_id, tracks.xy_m[:, 0], np.sqrt(tracks.cov[:, 0, 0])))
         on_frame()
     return FoundBoxes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def own_motion(sequence: Sequence, on_frame: Callable[[], None] = lambda: None) -> list[EgoMotion]:
+    """The vehicle's motion at each frame number from the first label's on, by the pictures; boxes of labels may move.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    estimator, motions = EgoMotionEstimator(), []
+    for frame in _frames(sequence):
+        xyxy_px = sequence.boxes.xyxy_px[sequence.boxes.frame == frame.index]
+        boxes = Detections(xyxy_px, np.ones(len(xyxy_px)), np.zeros(len(xyxy_px)))
+        motions.append(estimator.step(frame.bgr, sequence.camera, boxes, frame.t_s))
+        on_frame()
+    return motions[int(sequence.boxes.frame.min()) :] if len(sequence.boxes) else []
 
 
 def _pairs(sequence: Sequence, frame: int, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
