@@ -122,8 +122,10 @@ def test_from_upload_to_a_playing_result(page: Any, clip: Path, store: JobStore,
     other.get_by_text("No runs yet").wait_for(timeout=60_000)
     other.context.close()
     page.get_by_role("button", name="All my runs").click()
-    page.get_by_text("my drive.mp4").wait_for()
-    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("heading", name="My runs").wait_for()  # the run's own page has its name and a "Delete this run"
+    page.get_by_role("button", name="Delete this run").wait_for(state="detached")
+    row = page.locator("[class*=st-key-row-]").filter(has_text="my drive.mp4")
+    row.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_text("No runs yet").wait_for()
     assert job_id not in store.ids() and list(store.uploads.glob("[0-9a-f]*")) == []
 

@@ -12,6 +12,7 @@ from app.web.playing import watch
 from app.web.results import show_results
 
 _REFRESH_S = 0.5
+_LIST_S, _STILL_LIST_S = 3.0, 60.0  # while a run goes, and where only "5 min ago" changes
 _LISTED = 30
 
 
@@ -48,18 +49,27 @@ def _plain(text: str) -> str:
 # -- the list ---------------------------------------------------------------------------------------------------------
 
 
-@st.fragment(run_every=3.0)
 def _list() -> None:
-    """The visitor's own runs, newest first."""
+    """The visitor's own runs, drawn again often only while one of them goes: buttons that stand still can be hit."""
+    store = queue().store
+    goes = any(not store.status(job_id).state.ended for job_id in store.ids(visitor())[-_LISTED:])
+    st.fragment(_rows, run_every=_LIST_S if goes else _STILL_LIST_S)(goes)
+
+
+def _rows(goes: bool) -> None:
+    """One row a run, newest first; each has a key of its own, so that no click goes to the row that takes its place."""
     store = queue().store
     own = store.ids(visitor())[::-1]
+    if goes and all(store.status(job_id).state.ended for job_id in own[:_LISTED]):
+        st.rerun()
     st.header("My runs", anchor=False)
     if not own:
         st.info("No runs yet. Choose a clip in Run; its result will be here.", icon=":material/info:")
         return
     for job_id in own[:_LISTED]:
         spec, status = store.spec(job_id), store.status(job_id)
-        with st.container(horizontal=True, vertical_alignment="center", border=True):
+        row = st.container(horizontal=True, vertical_alignment="center", border=True, key=f"row-{job_id}")
+        with row:
             st.markdown(f"**{_plain(spec.name)}**  \n{_when(spec)} · {_state_words(job_id, status)}", width="stretch")
             if st.button("Open", key=f"open-{job_id}", type="primary"):
                 choose_run(job_id)

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.camera_choice import sidecars
+from app.camera_choice import GENERIC, sidecars
 from app.config import Settings
 from app.jobs.limits import LIVE_LIMIT_S
 from app.jobs.store import JobSpec
@@ -115,7 +115,7 @@ def _camera(source: Source | None) -> str | Camera:
     known = source is not None and not source.uploaded and not source.live
     beside = next((p for p in sidecars(Path(source.clip)) if p.is_file()), None) if known and source else None
     names = [*([_SIDECAR] if beside else []), *profile_names(), BY_FOV]
-    start = names.index(_SIDECAR) if beside else names.index("generic")
+    start = names.index(_SIDECAR) if beside else names.index(GENERIC)
     choice = st.selectbox(
         "Camera",
         names,
@@ -124,6 +124,12 @@ def _camera(source: Source | None) -> str | Camera:
     )
     if choice == _SIDECAR:
         return str(beside)
+    if choice == GENERIC:
+        st.caption(
+            "A guess for a camera nobody has described: how it is mounted is looked for in the clip, its field of view "
+            "is taken to be 65°, and distances scale with that. Calibrate makes yours known."
+        )
+        return choice
     if choice != BY_FOV:
         camera = load_profile(choice)
         st.caption(
