@@ -116,6 +116,7 @@ def test_from_upload_to_a_playing_result(page: Any, clip: Path, store: JobStore,
     assert b"profile" in saved(page, "settings.toml")
 
     other = browser.new_context().new_page()  # somebody else: sees the run by its link, and no list of it
+    other.set_default_timeout(60_000)
     other.goto(page.url)
     other.get_by_text("Downloads").wait_for(timeout=60_000)
     other.get_by_role("button", name="All my runs").click()
