@@ -24,7 +24,8 @@ from tracking.types import EgoMotion
 NAN = math.nan
 _STANDING_PX = 0.2  # half of all points moved less than this: the vehicle stands; at 0.5 m/s near road moves 0.3 px
 _STANDING_MPS = 0.1
-_LEAST_KEPT = 0.4  # of the points of a kind; with fewer left new ones are sought before their turn
+_LEAST_KEPT = 0.4  # of the points of a kind that were found; with fewer left new ones are sought before their turn
+_LEAST_POINTS = 8
 # Least distances of corners, and the block of the measure: smaller ones find the noise of smooth roads, larger ones
 # corners whose place elsewhere is less sure.
 _ROAD_PX, _SCENE_PX = (8.0, 16.0), (12.0, 10.0)
@@ -131,7 +132,7 @@ class EgoMotionEstimator:
         self._seen: Pyramid | None = None
         self._size, self._top_px = (0, 0), 0
         self._on_road = self._elsewhere = _NO_POINTS
-        self._turn_of_road = False
+        self._turn_of_road, self._too_few = False, [math.inf, math.inf]  # points on the road, and elsewhere
         self._t_s = NAN
         self._standing = False
         self._speed = _Scalar(config.acceleration_mps2, config.gate, config.share_s)
@@ -199,14 +200,16 @@ class EgoMotionEstimator:
         self._turn_of_road = not self._turn_of_road
         if road is None:
             self._on_road = _NO_POINTS
-        elif self._turn_of_road or len(self._on_road) < _LEAST_KEPT * self.config.road_points:
+        elif self._turn_of_road or len(self._on_road) < self._too_few[0]:
             part = cv2.bitwise_and(mask[top:], road)
             self._on_road = _corners(small[top:], part, self.config.road_points, _ROAD_PX, shrink)
             self._on_road[:, 1] += shrink * top
-        if not self._turn_of_road or len(self._elsewhere) < _LEAST_KEPT * self.config.scene_points:
+            self._too_few[0] = max(_LEAST_KEPT * len(self._on_road), _LEAST_POINTS)
+        if not self._turn_of_road or len(self._elsewhere) < self._too_few[1]:
             if road is not None:
                 mask[top:][road > 0] = 0
             self._elsewhere = _corners(small, mask, self.config.scene_points, _SCENE_PX, shrink)
+            self._too_few[1] = max(_LEAST_KEPT * len(self._elsewhere), _LEAST_POINTS)
 
     def _road(self, camera: Camera, shrink: int, shape: tuple[int, ...]) -> tuple[np.ndarray | None, int]:
         """Mask at the size (h, w) ``shape`` of the road ahead below its topmost row, and that row; kept while the
