@@ -37,7 +37,7 @@ def place() -> None:
             side.html(_video(job_id))
     figures = {name: [side.get(name) for side in map(_figures, picked)] for name in _names(picked)}
     table = pd.DataFrame(figures, index=["left", "right"]).T.map(lambda value: "–" if pd.isna(value) else str(value))
-    st.dataframe(table, width="stretch")
+    st.dataframe(table, width="stretch", height="content", column_config={"_index": st.column_config.Column(width=220)})
 
 
 def _video(job_id: str) -> str:

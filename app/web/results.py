@@ -110,6 +110,12 @@ def _events(data: Digest) -> None:
         on_select=_jump_to_picked,
         selection_mode="single-row",
         key="events",
+        column_config={
+            "time, s": st.column_config.NumberColumn(width=80, format="%.2f"),
+            "what": st.column_config.Column("kind", width="small"),
+            "object": st.column_config.Column(width=70),
+            "words": st.column_config.Column("what happens", width="large"),
+        },
     )
     st.caption("Choose a row, or a mark on the player's timeline, to jump to its moment.")
 

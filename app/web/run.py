@@ -30,7 +30,7 @@ from geometry.camera import Camera
 from geometry.errors import InputError
 from geometry.profiles import camera_from_fov, load_profile, profile_names, save_profile
 
-_SIDECAR = "the one filmed with"
+_SIDECAR = "its own, known exactly"
 _ADDRESS = re.compile(r"(rtsps?|https?)://[^\s/]+\S*")
 
 
@@ -47,6 +47,10 @@ class Source:
 def place() -> None:
     """The form; a click on Go queues a run and opens it in Explore."""
     st.header("What is on the road ahead, in metres", anchor=False)
+    st.caption(
+        "Choose a clip, say what camera filmed it, press Go: distances with error bars, lanes, tracks, warnings, and "
+        "the road from above. Nothing leaves the machine that runs this page."
+    )
     left, right = st.columns(2, gap="large")
     with left:
         choice, source = _source()
@@ -164,7 +168,7 @@ def _options(model: str | None, *, live: bool) -> dict[str, Any]:
         if not live:
             end_s = first.number_input("Stop after, s", 0.0, 3600.0, 0.0, help="0: the whole clip.")
         every = second.number_input(
-            "Detect on each n-th frame", 1, 10, 1, help="2 halves the time; tracks go on between."
+            "Detect on each n-th frame", 1, 10, 1, help="2 saves much of the time; boxes are followed between."
         )
         speed = first.number_input("Own speed, km/h", 0.0, 300.0, 0.0, help="0: measured from the picture.")
         lanes = second.toggle("Lanes", value=True)
