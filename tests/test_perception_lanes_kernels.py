@@ -352,3 +352,39 @@ def test_crossings_come_on_the_road_plane_that_is_asked_for(grid):
     np.testing.assert_allclose(there.xy_m, xy_m[kept], rtol=1e-7, atol=1e-7)
     np.testing.assert_array_equal(there.points[:, 2:], here.points[kept, 2:])
     assert len(there) > 100
+
+
+@pytest.mark.parametrize("most", [30, 200, 500])
+def test_voters_are_the_strongest(most):
+    rng = np.random.default_rng(12)
+    points = rng.uniform([4, -9, 0.05, 0, 0], [60, 9, 0.1, 1, 0.1], (200, 5))
+    points[50:150, [0, 3]] = 30.0, 0.8  # equals, of which some only have a place
+    xy, votes = kernels.voters(points, most)
+    worth = points[:, 3] ** 2 * np.sqrt(np.minimum(points[:, 0], 25.0))
+    np.testing.assert_allclose(np.sort(votes), np.sort(worth)[-most:], rtol=1e-15)
+    assert len(np.unique(xy, axis=0)) == min(most, 200)
+    for place, vote in zip(xy, votes, strict=True):
+        assert np.isclose(worth[(points[:, :2] == place).all(axis=1)], vote).all()
+
+
+def test_places_in_lanes_follow_the_lines_and_their_tangents():
+    rng = np.random.default_rng(14)
+    xy = np.stack([rng.uniform(2, 90, 40), rng.uniform(-9, 9, 40)], -1)
+    xy[5] = np.nan
+    coeff, ends = np.array([[1.8, 0.01, 4e-4, 1e-6], [-1.7, 0.02, 3e-4, -2e-6]]), np.array([[5, 40, 50.0], [4, 60, 70]])
+    offset, lane, lines = fit_kernels.places(xy, coeff, ends, 3.5, 0.0)
+    expected = np.empty((40, 2))
+    for k, (c, (near, far, _)) in enumerate(zip(coeff, ends, strict=True)):
+        curve = np.polynomial.Polynomial(c)
+        inside = np.clip(xy[:, 0], near, far)
+        expected[:, k] = curve(inside) + curve.deriv()(inside) * (xy[:, 0] - inside)
+    centre = expected.mean(axis=1)
+    np.testing.assert_allclose(offset, xy[:, 1] - centre, rtol=1e-12)
+    np.testing.assert_array_equal(lane, np.rint(np.nan_to_num(xy[:, 1] - centre) / 3.5))
+    np.testing.assert_allclose(lines, np.where(xy[:, :1] > ends[:, 2], np.nan, expected), rtol=1e-12)
+    one = coeff.copy()
+    one[0] = np.nan
+    np.testing.assert_allclose(fit_kernels.places(xy, one, ends, 3.5, 0.0)[0], xy[:, 1] - expected[:, 1] - 1.75)
+    nothing = fit_kernels.places(xy, np.full((2, 4), np.nan), ends, 3.5, 0.01)
+    np.testing.assert_allclose(nothing[0], xy[:, 1] - 0.005 * xy[:, 0] ** 2)
+    assert np.isnan(nothing[2]).all()

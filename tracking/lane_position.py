@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from perception.types import BELIEVED_SCORE, LaneBoundary, Lanes
+from perception.types import BELIEVED_SCORE, Lanes
 
 TRUSTED_BEYOND_M = 10.0
 """How far past its evidence a line's tangent still says on which side of the line an object is."""
@@ -41,36 +42,14 @@ def lane_positions(xy_m: np.ndarray, lanes: Lanes, *, path_curvature_pm: float =
         lanes: of the same frame; one boundary is enough, without any the vehicle's own path is followed.
         path_curvature_pm: 1/m of that path, yaw rate over speed, positive to the left.
     """
-    x_m, y_m = xy_m[:, 0], xy_m[:, 1]
-    left, right = (b if b is not None and b.score >= BELIEVED_SCORE else None for b in (lanes.left, lanes.right))
-    width_m = lanes.width_m if np.isfinite(lanes.width_m) else DEFAULT_LANE_WIDTH_M
-    source = "paint"
-    line_m = np.full((len(x_m), 2), np.nan)
-    for column, boundary in enumerate((left, right)):
-        if boundary is not None:
-            line_m[:, column] = _follow(boundary, x_m)
-    if left is not None and right is not None:
-        centre_m = line_m.mean(axis=1)
-    elif left is not None:
-        centre_m = line_m[:, 0] - width_m / 2
-    elif right is not None:
-        centre_m = line_m[:, 1] + width_m / 2
-    else:
-        centre_m, source = path_curvature_pm * x_m**2 / 2, "path"
-    offset_m = y_m - centre_m
-    index = np.rint(np.where(np.isnan(offset_m), 0.0, offset_m) / width_m).astype(np.int64)
-    for column, boundary in enumerate((left, right)):
-        if boundary is not None:
-            line_m[x_m > boundary.x_range_m[1] + TRUSTED_BEYOND_M, column] = np.nan
+    from perception.lanes.fit_kernels import places
+
+    width_m = lanes.width_m if math.isfinite(lanes.width_m) else DEFAULT_LANE_WIDTH_M
+    coeff, ends_m, source = np.full((2, 4), np.nan), np.full((2, 3), np.nan), "path"
+    for k, boundary in enumerate((lanes.left, lanes.right)):
+        if boundary is not None and boundary.score >= BELIEVED_SCORE:
+            near_m, far_m = boundary.x_range_m
+            coeff[k], coeff[k, : len(boundary.coeff)] = 0.0, boundary.coeff
+            ends_m[k], source = (near_m, far_m, far_m + TRUSTED_BEYOND_M), "paint"
+    offset_m, index, line_m = places(np.array(xy_m, np.float64, order="C"), coeff, ends_m, width_m, path_curvature_pm)
     return LanePositions(offset_m, index, float(width_m), source, line_m)
-
-
-def _follow(boundary: LaneBoundary, x_m: np.ndarray) -> np.ndarray:
-    """The boundary's y, continued along its tangent beyond its evidence, where a polynomial would run away."""
-    near_m, far_m = boundary.x_range_m
-    inside = np.minimum(np.maximum(x_m, near_m), far_m)
-    y_m, slope = 0.0, 0.0
-    for coefficient in boundary.coeff[::-1].tolist():  # Horner's rule, of the derivative as well
-        slope = slope * inside + y_m
-        y_m = y_m * inside + coefficient
-    return y_m + slope * (x_m - inside)

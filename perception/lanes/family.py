@@ -69,9 +69,10 @@ class SearchGrid:
 
     @cached_property
     def steps(self) -> np.ndarray:
-        """(H, 3) heading, bend and spread of the hypotheses from the middle."""
-        axes = [np.linspace(-half, half, count) for half, count in (self.heading, self.bend, self.spread)]
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        """(H, 3) heading, bend and spread of the hypotheses from the middle; those of one spread stand together."""
+        axes = [np.linspace(-half, half, count) for half, count in (self.spread, self.heading, self.bend)]
+        spread, heading, bend = (values.ravel() for values in np.meshgrid(*axes, indexing="ij"))
+        return np.stack([heading, bend, spread], axis=-1)
 
 
 # How far heading, bend and spread stray from straight and level, and from one frame to the next.
@@ -83,21 +84,12 @@ REFINE = SearchGrid(heading=(0.008, 5), bend=(0.0003, 5), spread=(0.0015, 3))
 FOLLOW = SearchGrid(heading=(0.02, 5), bend=(0.0004, 5), spread=(0.003, 5))
 
 
-def voters(crossings: Crossings, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 2) positions and (N,) votes of the strongest crossings; the votes of a slice count by the road it covers."""
-    x = crossings.xy_m[:, 0]
-    votes = crossings.weight**2 * np.sqrt(np.minimum(x, 25.0))
-    if len(votes) > most:
-        keep = np.argpartition(-votes, most)[:most]
-        return crossings.points[keep, :2], votes[keep]
-    return np.ascontiguousarray(crossings.xy_m), votes
-
-
 def search(crossings: Crossings, prior: Shape | None) -> tuple[Shape, float]:
     """The shape most crossings agree on, and its support: near ``prior``, or anywhere."""
     from perception.lanes.kernels import scores as scores_of
+    from perception.lanes.kernels import voters
 
-    xy, votes = voters(crossings, _MAX_FOLLOWING if prior else _MAX_VOTERS)
+    xy, votes = voters(crossings.points, _MAX_FOLLOWING if prior else _MAX_VOTERS)
     if len(votes) < 10:
         return prior or Shape(), 0.0
     shape = prior or Shape()

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from geometry.compiled import compiled
+from perception.lanes.slices import COUNT_TO_M
 
 _CAUCHY = 2.0
 _CORRELATED = 9.0  # neighbouring slices see the same paint: so many count as one
@@ -40,7 +41,6 @@ _DOUBLE_NEAR_M, _DOUBLE_FAR_M = 0.12, 0.45  # between the middles of a double li
 _YELLOW = 0.18  # paint's red-to-blue logarithm above its surroundings': yellow paint has 0.3 to 0.9, white about 0
 _MIN_TINTED = 5
 _ON_M, _BESIDE_M, _AROUND_M = 0.15, 0.50, 1.00  # to each side: of a line, and of the bare road beside it
-_COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
 
 
 @compiled("f8[:,::1](f8[:,::1])")
@@ -226,7 +226,7 @@ def _paint(told, row, points, mine, best, rests):  # type: ignore[no-untyped-def
                     best[_cell(x)] = max(best[_cell(x)], weight)
             n += 1
         told[FIRST_M], told[LAST_M] = min(told[FIRST_M], x), max(told[LAST_M], x)
-        measure = min(evidence, 1.0) * math.sqrt(min(x, _COUNT_TO_M))
+        measure = min(evidence, 1.0) * math.sqrt(min(x, COUNT_TO_M))
         slices, total = slices + 1, total + measure
         scatter += measure * (rests[nearest] / points[nearest, 2]) ** 2
         if _DOUBLE_NEAR_M < high - low < _DOUBLE_FAR_M:
@@ -270,7 +270,7 @@ def looks(row, member, points, coeff, seen, x_m):  # type: ignore[no-untyped-def
         _paint(told, row, points, mine, best, rests)
         told[ALONE] = _alone(points, rests)
         for r in range(len(x_m)):
-            measure = math.sqrt(min(x_m[r], _COUNT_TO_M))
+            measure = math.sqrt(min(x_m[r], COUNT_TO_M))
             whole += measure
             if seen[r, k]:
                 part += measure
@@ -312,3 +312,38 @@ def fused(coeff, cov, seen, seen_cov):  # type: ignore[no-untyped-def]
         for i in range(4):
             for a in range(4):
                 coeff[k, i] += gain[i, a] * total[0, a]
+
+
+@compiled("Tuple((f8[::1], i8[::1], f8[:,::1]))(f8[:,::1], f8[:,::1], f8[:,::1], f8, f8)")
+def places(xy_m, coeff, ends_m, width_m, path_pm):  # type: ignore[no-untyped-def]
+    """Where objects are: (N,) offset from the ego lane's centre, (N,) lanes to the left, (N, 2) y of the ego lines.
+
+    Args:
+        xy_m: (N, 2); NaN gives NaN and lane 0.
+        coeff: (2, 4) of the left and the right line, NaN where it is not known; without any, the own path is followed.
+        ends_m: (2, 3) nearest and farthest x with evidence, beyond which a line goes on along its tangent, and how far
+            it is told.
+        width_m: of the ego lane; ``path_pm``: curvature of the own path.
+    """
+    offset, lane, lines = np.empty(len(xy_m)), np.empty(len(xy_m), np.int64), np.empty((len(xy_m), 2))
+    for i in range(len(xy_m)):
+        x = xy_m[i, 0]
+        for k in range(2):
+            c, inside = coeff[k], min(max(x, ends_m[k, 0]), ends_m[k, 1])
+            slope = c[1] + inside * (2 * c[2] + inside * 3 * c[3])
+            lines[i, k] = c[0] + inside * (c[1] + inside * (c[2] + inside * c[3])) + slope * (x - inside)
+        left, right = lines[i, 0], lines[i, 1]
+        if math.isnan(coeff[0, 0]) and math.isnan(coeff[1, 0]):
+            centre = 0.5 * path_pm * x * x
+        elif math.isnan(coeff[1, 0]):
+            centre = left - 0.5 * width_m
+        elif math.isnan(coeff[0, 0]):
+            centre = right + 0.5 * width_m
+        else:
+            centre = 0.5 * (left + right)
+        offset[i] = xy_m[i, 1] - centre
+        lane[i] = 0 if math.isnan(offset[i]) else int(np.rint(offset[i] / width_m))
+        for k in range(2):
+            if x > ends_m[k, 2]:
+                lines[i, k] = math.nan
+    return offset, lane, lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +19,8 @@ from perception.lanes.slices import FreeRoad, SliceGrid
 from perception.types import BELIEVED_SCORE
 
 _SPAN_M = 9.0
-_BASES = 24  # places across the span where it is worked out how much of a boundary can be seen
-_COUNT_TO_M = 40.0  # slices beyond count no more than one at that distance
+# Places across the span where it is worked out how much of a boundary can be seen.
+_BASES_M = ((np.arange(24) + 0.5) / 24 - 0.5) * 2 * _SPAN_M
 _MIN_CROSSINGS = 10
 _BELIEF_SIGMA_M, _BELIEF_EVIDENCE = 0.25, 0.1  # what a boundary already followed adds to candidates near it
 # Red-to-blue logarithm above the road's: concrete beside asphalt under 0.1, grass or earth 0.3 to 0.8. Below: shade.
@@ -93,9 +94,7 @@ def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | No
     if len(view.crossings) < _MIN_CROSSINGS:
         return None
     shape, _ = search(view.crossings, belief.shape)
-    measure = np.sqrt(np.minimum(view.grid.x_m, _COUNT_TO_M))
-    bases = ((np.arange(_BASES) + 0.5) / _BASES - 0.5) * 2 * _SPAN_M
-    candidates = find_candidates(view.crossings, shape, measure, view.paths(shape, bases)[1])
+    candidates = find_candidates(view.crossings, shape, view.grid.measure, view.paths(shape, _BASES_M)[1])
     candidates = _encouraged(candidates, belief)
     left, right, further_left, further_right = pick_lanes(candidates, belief.width_m, neighbours)
     picked = [k for k in (left, right, *further_left, *further_right) if k is not None]
@@ -107,7 +106,8 @@ def fit_frame(view: FrameView, belief: Belief, neighbours: int) -> FrameFit | No
 def _described(view: FrameView, fit: FamilyFit) -> FrameFit:
     base = fit.coeff[:, 0]
     # Along the boundaries, along the middles of the lanes before them, and where the vehicle itself goes.
-    paths = np.r_[base, [_before(base, k) for k in range(len(base))], 0.0]
+    bases = base.tolist()
+    paths = np.array([*bases, *(_before(bases, k) for k in range(len(bases))), 0.0])
     column, seen = view.paths(fit.shape, paths)
     looks = describe(view.crossings, fit, seen[:, : len(base)], view.grid.x_m)
     tints = road_tints(view.evidence, column[:, len(base) :], seen[:, len(base) :])
@@ -158,11 +158,10 @@ def _plausible(base_m: np.ndarray, looks: list[Look | None]) -> list[Look | None
     return told
 
 
-def _before(base_m: np.ndarray, k: int) -> float:
+def _before(base_m: Sequence[float], k: int) -> float:
     """Middle of the lane on the vehicle's side of boundary k."""
-    nearer = base_m[(np.abs(base_m) < abs(base_m[k])) & (base_m * base_m[k] > 0)]
-    inner = nearer[np.argmax(np.abs(nearer))] if len(nearer) else 0.0
-    return 0.5 * float(base_m[k] + inner)
+    nearer = [base for base in base_m if abs(base) < abs(base_m[k]) and base * base_m[k] > 0]
+    return 0.5 * (base_m[k] + max(nearer, key=abs, default=0.0))
 
 
 def _encouraged(candidates: Candidates, belief: Belief) -> Candidates:

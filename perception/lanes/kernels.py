@@ -46,6 +46,7 @@ VOTE_SPAN_M = 9.0
 _VOTE_BINS = round(2 * VOTE_SPAN_M / VOTE_BIN_M)
 BASE_BIN_M, BASE_SPAN_M = 0.06, 9.0
 _BASE_BINS = round(2 * BASE_SPAN_M / BASE_BIN_M)
+_VOTES_TO_M = 25.0  # slices beyond count no more than one at that distance
 _AROUND_BINS = 6  # to each side, 2 m in all: what stands out of that is a boundary, the rest is clutter
 
 
@@ -400,18 +401,23 @@ def vote(xy_m, votes, hypotheses):  # type: ignore[no-untyped-def]
     The sum of squares of what stands out of the histogram of the bases.
     """
     around, support = 2 * _AROUND_BINS + 1, np.empty(len(hypotheses))
-    histogram = np.zeros(_VOTE_BINS)
-    bins, total = np.empty(len(xy_m), np.int64), np.zeros(_VOTE_BINS + 1)
+    histogram, total = np.zeros(_VOTE_BINS), np.zeros(_VOTE_BINS + 1)
+    x_m, y_m, share = np.empty(len(xy_m)), np.empty(len(xy_m)), np.empty(len(xy_m))
+    bins = np.empty(len(xy_m), np.int32)
+    for n in range(len(xy_m)):
+        x_m[n], y_m[n] = xy_m[n, 0], xy_m[n, 1]
     for h in range(len(hypotheses)):
         heading, bend, spread = hypotheses[h, 0], hypotheses[h, 1], hypotheses[h, 2]
-        for n in range(len(xy_m)):
-            x = xy_m[n, 0]
-            base = (xy_m[n, 1] - x * (heading + bend * x)) / (1.0 + spread * x)
-            bins[n] = int(min(max((base + VOTE_SPAN_M) * (1 / VOTE_BIN_M), 0.0), _VOTE_BINS - 1.0))
+        if h == 0 or spread != hypotheses[h - 1, 2]:  # of a grid's hypotheses one in many
+            for n in range(len(x_m)):
+                share[n] = 1.0 / (VOTE_BIN_M * (1.0 + spread * x_m[n]))
+        for n in range(len(x_m)):
+            at = (y_m[n] - x_m[n] * (heading + bend * x_m[n])) * share[n] + VOTE_SPAN_M / VOTE_BIN_M
+            bins[n] = np.int32(min(max(at, 0.0), _VOTE_BINS - 1.0))
         for k in range(_VOTE_BINS):
             histogram[k] = 0.0
-        for n in range(len(xy_m)):
-            histogram[bins[n]] += votes[n]
+        for n in range(len(bins)):
+            histogram[np.uintp(bins[n])] += votes[n]
         histogram[0] = histogram[_VOTE_BINS - 1] = 0.0  # what fell out of the span
         for k in range(_VOTE_BINS):
             total[k + 1] = total[k] + histogram[k]
@@ -424,6 +430,27 @@ def vote(xy_m, votes, hypotheses):  # type: ignore[no-untyped-def]
             found += max(peak, 0.0) ** 2
         support[h] = found
     return support
+
+
+@compiled("Tuple((f8[:,::1], f8[::1]))(f8[:,::1], i8)")
+def voters(points, most):  # type: ignore[no-untyped-def]
+    """Positions (N, 2) and votes (N,) of so many crossings (., 5), the strongest; of a slice they count by its road."""
+    votes, least = np.empty(len(points)), -math.inf
+    for n in range(len(points)):
+        votes[n] = points[n, 3] * points[n, 3] * math.sqrt(min(points[n, 0], _VOTES_TO_M))
+    if len(votes) > most:
+        least = nth(votes.copy(), len(votes), len(votes) - most)
+    equal = most  # of those with just the least vote so many have a place
+    for n in range(len(votes)):
+        equal -= votes[n] > least
+    xy_m, count = np.empty((min(most, len(votes)), 2)), 0
+    for n in range(len(votes)):
+        if votes[n] < least or (votes[n] == least and equal <= 0):
+            continue
+        equal -= votes[n] == least
+        xy_m[count, 0], xy_m[count, 1], votes[count] = points[n, 0], points[n, 1], votes[n]
+        count += 1
+    return xy_m[:count], votes[:count]
 
 
 @compiled("f8[::1](f8[:,::1], f8[::1], f8[:,::1], f8[::1], f8[::1])")

@@ -130,8 +130,7 @@ def _ego_lanes(pictures: Sequence[np.ndarray], camera: Camera) -> list[tuple[flo
 def _ego_lane(picture: np.ndarray, grid: SliceGrid, free: FreeRoad) -> tuple[float, float, float, float] | None:
     crossings = find_crossings(marking_evidence(grid.warp(picture), grid), grid, free)
     shape, _ = search(crossings, None)
-    measure = np.sqrt(np.minimum(grid.x_m, 40.0))
-    candidates = find_candidates(crossings, shape, measure, np.ones((len(grid.x_m), 1)))
+    candidates = find_candidates(crossings, shape, grid.measure, np.ones((len(grid.x_m), 1)))
     left, right, _ = pick_ego(candidates, None)
     if left is None or right is None:
         return None

@@ -34,6 +34,7 @@ _REACHES_M = (0.18, 0.30, 0.24)
 _REACH_PX = 1.5  # the same in picture pixels, where those are wider: what the lens blurs
 # Sigma of a crossing's lateral position on the road and in the picture. Rough joints look like markers, beside them.
 _PAINT_SIGMA_M, _MARKER_SIGMA_M, _SIGMA_PX = 0.05, 0.08, 0.7
+COUNT_TO_M = 40.0
 _HILL_M = 0.3  # sigma at 50 m of what the rise and fall of the road adds, beyond what the fit knows
 
 
@@ -149,6 +150,11 @@ class SliceGrid:
         """(S, 3) distance, and the lateral standard deviation of a crossing of paint and of one of raised markers."""
         far = (_SIGMA_PX * self.pixel_m) ** 2 + (_HILL_M * (self.x_m / 50) ** 2) ** 2
         return np.stack([self.x_m, np.sqrt(_PAINT_SIGMA_M**2 + far), np.sqrt(_MARKER_SIGMA_M**2 + far)], axis=-1)
+
+    @cached_property
+    def measure(self) -> np.ndarray:
+        """(S,) what a slice counts for the road that it stands for; those beyond 40 m no more than one there."""
+        return np.sqrt(np.minimum(self.x_m, COUNT_TO_M))
 
     @cached_property
     def straight(self) -> np.ndarray:
