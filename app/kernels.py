@@ -19,6 +19,8 @@ MODULES = (
     "perception.lanes.kernels",
     "tracking.box_kernels",
     "tracking.kernels",
+    "tracking.life_kernels",
+    "tracking.match_kernels",
     "tracking.motion_kernels",
     "tracking.point_kernels",
     "tracking.score_kernels",

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from geometry.boxes import iou
-from tracking import kernels, score_kernels
-from tracking.classes import FADE, FLICKER_COST, GROUP
+from tracking import kernels, life_kernels, match_kernels, score_kernels
+from tracking.classes import FADE, FLICKER_COST, GROUP, HEIGHT_M
 from tracking.existence import BIN, HIGHEST, LOWEST
 from tracking.frame import D_BOX, D_CLASS, D_EVIDENCE, D_ODDS, D_ROW, D_SCORE, D_XYXY
 from tracking.kalman import predict_axes, update_axes
 from tracking.table import (
     BELIEVED,
+    BORN,
     BOX,
     CLASS,
     DETECTION,
@@ -25,6 +26,7 @@ from tracking.table import (
     VOTES,
     VV,
     WIDTH,
+    XYXY,
 )
 
 UNKNOWN = 0.0, 0.0  # size of the picture
@@ -140,9 +142,9 @@ def test_what_the_picture_cuts_off_goes_on_outside_as_the_track_has_it() -> None
     seen, _ = kernels.read_detections(np.array([[0.0, 30, 40, 70]]), np.array([0.9]), np.zeros(1, np.int64))
     data[:, CLASS] = 0
     order, setting = np.zeros(1, np.int64), (0.04**2, 0.2, 0.2, 0.0, 0.0)
-    gain, overlap = kernels.compare(data, seen, order, 0.5, setting, (200.0, 100.0))[2:]
+    gain, overlap = match_kernels.compare(data, seen, order, 0.5, setting, (200.0, 100.0))[2:]
     assert overlap[0] == pytest.approx(1.0) and gain[0] == pytest.approx(0.8)
-    assert kernels.compare(data, seen, order, 0.5, setting, UNKNOWN)[3][0] == pytest.approx(0.4)
+    assert match_kernels.compare(data, seen, order, 0.5, setting, UNKNOWN)[3][0] == pytest.approx(0.4)
     for picture, width in (((200.0, 100.0), 100.0), (UNKNOWN, 40.0)):
         one = data.copy()
         one[:, PP], one[:, PV] = 1e6, 0.0  # the detection decides
@@ -150,8 +152,20 @@ def test_what_the_picture_cuts_off_goes_on_outside_as_the_track_has_it() -> None
         assert one[0, BOX.start + 2] == pytest.approx(width, rel=1e-3)
     data[:, PRESENT], data[:, BELIEVED], data[:, DETECTION] = 0.99, 1.0, -1.0
     asked = 0.5, 0.5, 0.5, -3.0, -3.0
-    np.testing.assert_allclose(kernels.shown(data, 7.0, 1.0, asked, (200.0, 100.0))[3], [[0, 30, 40, 70]])
-    np.testing.assert_allclose(kernels.shown(data, 7.0, 1.0, asked, UNKNOWN)[3], [[-60, 30, 40, 70]])
+    np.testing.assert_allclose(life_kernels.shown(data, 7.0, 1.0, asked, (200.0, 100.0))[3], [[0, 30, 40, 70]])
+    np.testing.assert_allclose(life_kernels.shown(data, 7.0, 1.0, asked, UNKNOWN)[3], [[-60, 30, 40, 70]])
+
+
+def test_what_goes_on_outside_the_picture_does_not_grow_without_end() -> None:
+    """A box at the edge whose width once grew: every detection shows the same 40 px of it."""
+    data = random_tracks(np.random.default_rng(24), 1)
+    data[:, BOX], data[:, RATE] = [180, 50, 60, 40], [0, 0, 300, 0]
+    seen, _ = kernels.read_detections(np.array([[160.0, 30, 199, 70]]), np.array([0.9]), np.zeros(1, np.int64))
+    one = np.zeros(1, np.int64)
+    for step in range(300):
+        kernels.predict(data, 0.1, 4.0, 0.25)
+        kernels.learn(data, (one, one), seen, (0.1 * step, True), (0.04**2, 0.0, 0.2), (200.0, 100.0))
+        assert data[0, BOX.start + 2] < 3.0 * 200.0
 
 
 def test_boxes_move_with_the_corners_of_the_picture() -> None:
@@ -173,7 +187,7 @@ def test_pairs_are_all_those_that_gain_and_gains_are_the_formula(tracks: int, de
     data, seen = random_tracks(rng, tracks, spread), random_seen(rng, detections, spread)
     half, noise2, share, least = 0.58, 0.035**2, 0.2, 0.1
     order = corners(seen[:, D_BOX], half)[:, 0].argsort()
-    i, j, gain, overlap = kernels.compare(data, seen, order, half, (noise2, share, least, 0.0, 0.0), UNKNOWN)
+    i, j, gain, overlap = match_kernels.compare(data, seen, order, half, (noise2, share, least, 0.0, 0.0), UNKNOWN)
 
     wide = corners(data[:, BOX], half), corners(seen[:, D_BOX], half)
     dense = iou(*wide) if tracks and detections else np.zeros((tracks, detections))
@@ -225,10 +239,10 @@ def test_tracks_begin_from_free_detections_that_are_likely() -> None:
     present = np.where(seen[:, D_SCORE] >= 0.6, np.maximum(present, 0.02), present)
     free = (present >= 0.02) & (overlap < 0.9)
     free[taken] = False
-    got = kernels.born(seen, taken, overlap, -3.0, (0.02, 0.9, 0.6, 0.02))
+    got = life_kernels.born(seen, taken, overlap, -3.0, (0.02, 0.9, 0.6, 0.02))
     assert got.tolist() == np.flatnonzero(free).tolist()
     np.testing.assert_allclose(seen[got, D_EVIDENCE], present[free], rtol=1e-12)
-    new = kernels.newborn(seen, got, 1.5, 11, (0.035**2, 1.44, 0.16))
+    new = life_kernels.newborn(seen, got, 1.5, 11, (0.035**2, 1.44, 0.16))
     size = seen[got][:, [6, 7, 6, 7]]
     np.testing.assert_array_equal(new[:, BOX], seen[got][:, D_BOX])
     np.testing.assert_allclose(new[:, PP], 0.035**2 * size**2)
@@ -240,7 +254,7 @@ def test_misses_are_counted_in_looks_and_a_second_one_says_less() -> None:
     data[:, MISSED] = [0.0, 0.0, 4.0]
     seen = random_seen(np.random.default_rng(31), 1)
     one = np.array([1]), np.array([0])
-    ratio = kernels.likelihood_ratios(data, *one, seen, 1.0, (0.1, 0.4))
+    ratio = life_kernels.likelihood_ratios(data, *one, seen, 1.0, (0.1, 0.4))
     np.testing.assert_allclose(ratio, [0.1, np.exp(seen[0, D_EVIDENCE]), 0.4])
     assert data[:, MISSED].tolist() == [1.0, 0.0, 5.0]
 
@@ -252,4 +266,42 @@ def test_what_coasts_is_reported_as_long_as_its_place_is_known() -> None:
     data[:, PP] = [[1e-6] * 4, [100.0] * 4]
     share = 0.6827**2  # within one deviation along both axes
     for unseen, rows in ((0.8 * share - 0.01, [0, 1]), (0.8 * share + 0.01, [0]), (0.81, [])):
-        assert kernels.shown(data, 7.0, 1.0, (0.5, 0.5, unseen, -3.0, -3.0), UNKNOWN)[0].tolist() == rows
+        assert life_kernels.shown(data, 7.0, 1.0, (0.5, 0.5, unseen, -3.0, -3.0), UNKNOWN)[0].tolist() == rows
+
+
+def standing(x_m: np.ndarray, z_m: np.ndarray, height_m: np.ndarray, speed: float, turn: float) -> np.ndarray:
+    """Rows of tracks of what stands before a camera (f 700, horizon at 180) that drives straight on and turns."""
+    data = random_tracks(np.random.default_rng(41), len(x_m))
+    u, v, h = 700 * x_m / z_m + 600, 700 * (1.5 - 0.5 * height_m) / z_m + 180, 700 * height_m / z_m
+    growth = speed / z_m
+    data[:, BOX] = np.column_stack([u, v, 1.2 * h, h])
+    data[:, RATE] = np.column_stack([turn + growth * (u - 600), growth * (v - 180), growth * 1.2 * h, growth * h])
+    data[:, VV] = 1e-4
+    data[:, [BELIEVED, DETECTION, BORN]] = [1.0, 0.0, 0.0]
+    data[:, XYXY] = [400.0, 100.0, 500.0, 200.0]
+    return data
+
+
+@pytest.mark.parametrize(("speed", "turn"), [(0.0, 0.0), (12.0, 0.0), (20.0, -150.0), (8.0, 90.0)])
+def test_new_tracks_begin_as_what_stands_moves(speed: float, turn: float) -> None:
+    """Cars and people at their mean heights, two that move by themselves among eight; the new ones are two more."""
+    rng = np.random.default_rng(42)
+    kind = rng.integers(0, 2, 10)
+    x_m, z_m = rng.uniform(-8, 8, 10), rng.uniform(12, 60, 10)
+    data = standing(x_m, z_m, HEIGHT_M[kind], speed, turn)
+    data[:, CLASS] = kind
+    view, new, want = data[:8], data[8:].copy(), data[8:, RATE]
+    view[:2, RATE.start] += [70.0, -40.0]
+    new[:, RATE] = 0.0
+    life_kernels.start_rates(new, view, 9.0, HEIGHT_M, (1200.0, 360.0))
+    np.testing.assert_allclose(new[:, RATE], want, rtol=0.03, atol=3.0)
+    np.testing.assert_array_equal(new[:, KEPT], new[:, STATE])
+
+
+def test_new_tracks_stand_where_nothing_else_is_known() -> None:
+    data = standing(np.array([3.0, -2.0]), np.array([20.0, 30.0]), np.full(2, 1.5), 15.0, 100.0)
+    data[:, CLASS] = 0
+    for view in (data[:0], np.where(np.arange(WIDTH) == BELIEVED, 0.0, data)):
+        new = data.copy()
+        life_kernels.start_rates(new, np.ascontiguousarray(view), 9.0, HEIGHT_M, (1200.0, 360.0))
+        np.testing.assert_array_equal(new[:, RATE], 0.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perception.types import CLASS_ID, Detections
-from tracking import kernels
+from tracking import life_kernels
 from tracking.assign import contested
 from tracking.config import TrackerConfig
 from tracking.direction import direction_likeness, moved_anchors
@@ -183,7 +183,7 @@ def leaving(box: np.ndarray, rate: np.ndarray, inside: float) -> list[bool]:
     """Of probable tracks that were not seen in this frame, in a picture of 100 by 60."""
     data = np.zeros((len(box), WIDTH))
     data[:, BOX], data[:, RATE], data[:, PRESENT], data[:, KEPT_S] = box, rate, 1.0, -0.1
-    return (~kernels.kept(data, 0.0, 0.02, 2.5, (100.0, 60.0, inside))).tolist()
+    return (~life_kernels.kept(data, 0.0, 0.02, 2.5, (100.0, 60.0, inside))).tolist()
 
 
 def test_leaving_is_mostly_outside_and_moving_further_out() -> None:

@@ -35,10 +35,10 @@ def assign(pairs: Pairs, gain: np.ndarray, shape: tuple[int, int]) -> np.ndarray
     Returns:
         Indices into the list of pairs, ascending.
     """
-    from tracking import kernels
+    from tracking.match_kernels import settle
 
     i, j = np.ascontiguousarray(pairs[0]), np.ascontiguousarray(pairs[1])
-    chosen, open_ = kernels.settle(i, j, gain, *shape)
+    chosen, open_ = settle(i, j, gain, *shape)
     rest = open_.nonzero()[0]
     if len(rest):
         rows, ri = np.unique(i[rest], return_inverse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from geometry.size_priors import size_priors
 from perception.types import CLASSES
 
 _ALIKE = (
@@ -19,3 +20,5 @@ FLICKER_COST = 0.1
 """Likeness lost where the class differs inside a group: a tie-breaker, so that the equal class wins where both fit."""
 FADE = 0.95
 """Older votes fade by this factor with each detection: about 20 detections decide."""
+HEIGHT_M = np.exp(size_priors(np.arange(len(CLASSES))).log_mean[:, 0])
+"""Height of the objects of each class, metres: how far away one is that stands so high in the picture."""

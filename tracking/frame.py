@@ -15,7 +15,7 @@ EVIDENCE_PERIOD_S = 0.1  # evidence nearer in time than this is not independent:
 D_XYXY, D_BOX = slice(0, 4), slice(4, 8)  # corners; centre and size; pixels
 D_SCORE, D_CLASS, D_ROW, D_ODDS, D_EVIDENCE = range(8, 13)
 """Columns of detections: score, class, row in the caller's order, log-odds of the score, log likelihood ratio of
-existence (after ``kernels.born``: the probability to be real)."""
+existence (after ``life_kernels.born``: the probability to be real)."""
 D_WIDTH = 13
 
 _MOST_STRETCH = 4.0  # of what grows with the time between frames: 2.5 frames a second, beyond all is guesswork

@@ -47,7 +47,7 @@ def tracks_from(
     """
     if not len(table):
         return Tracks.empty()
-    from tracking.kernels import shown
+    from tracking.life_kernels import shown
 
     asked = tuple(demand(config, trust))
     rows, whole, score, xyxy, age_s, unseen_s = shown(table.data, scene.t_s, config.smooth, asked, scene.picture)

@@ -16,6 +16,7 @@ from geometry.types import GroundPoints
 from perception.types import Detections, Lanes
 from tracking.appearance import Embedder, Gallery, covered
 from tracking.assign import Pairs, assign, contested
+from tracking.classes import HEIGHT_M
 from tracking.config import TrackerConfig
 from tracking.direction import direction_likeness, moved_anchors
 from tracking.existence import Presence, ScoreModel
@@ -76,9 +77,9 @@ class Tracker:
         size_px: tuple[int, int] | None = None,
         embedder: Embedder | None = None,
     ) -> None:
-        from tracking import kernels
+        from tracking import kernels, life_kernels, match_kernels
 
-        self._kernels = kernels
+        self._kernels, self._matching, self._life = kernels, match_kernels, life_kernels
         self.config = config = config or TrackerConfig()
         self._size_px = size_px
         self._embedder = embedder
@@ -248,10 +249,10 @@ class Tracker:
         setting: tuple[float, float, float, float, float],
         scene: Scene,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """``kernels.compare`` of tracks and detections, widened by a share of their size on each side."""
+        """``match_kernels.compare`` of tracks and detections, widened by a share of their size on each side."""
         half, found = 0.5 + widen, both[1]
         order = (found[:, D_BOX.start] - half * found[:, D_BOX.start + 2]).argsort()
-        return self._kernels.compare(*both, order, half, setting, scene.picture)
+        return self._matching.compare(*both, order, half, setting, scene.picture)
 
     def _tell_apart(self, pairs: Pairs, gain: np.ndarray, seen: Seen, shape: tuple[int, int]) -> None:
         """Where more than one pair is possible, weigh in what else is known of them, in place."""
@@ -284,7 +285,7 @@ class Tracker:
         share = min(scene.dt_s / EVIDENCE_PERIOD_S, 1.0)
         once, again = (1.0 - presence.seen_share) ** share, presence.missed_again**share
         missed = once, again
-        ratio = self._kernels.likelihood_ratios(data, rows, columns, seen.data, share, missed)
+        ratio = self._life.likelihood_ratios(data, rows, columns, seen.data, share, missed)
         presence.step(data[:, PRESENT], data[:, HIDDEN], ratio, scene.dt_s)
 
     def _learn(self, rows: np.ndarray, columns: np.ndarray, seen: Seen, scene: Scene, detected: bool) -> None:
@@ -323,7 +324,7 @@ class Tracker:
     def _forget(self, scene: Scene) -> None:
         table, config = self._table, self.config
         inside = config.leave_inside if scene.picture[0] > 0.0 else 0.0
-        keep = self._kernels.kept(table.data, scene.t_s, config.drop, config.max_unseen_s, (*scene.picture, inside))
+        keep = self._life.kept(table.data, scene.t_s, config.drop, config.max_unseen_s, (*scene.picture, inside))
         if not keep.all():
             table.keep(keep)
             if self._gallery is not None:
@@ -336,11 +337,13 @@ class Tracker:
         config, data = self.config, seen.data
         log_odds = math.log(config.birth_odds * scene.stretch**2)
         setting = config.birth, config.duplicate, _TRIED_SCORE, config.drop
-        born = self._kernels.born(data, taken, overlap, log_odds, setting)
+        born = self._life.born(data, taken, overlap, log_odds, setting)
         if not len(born):
             return
         variances = config.noise**2, config.speed**2, config.size_speed**2
-        new = self._kernels.newborn(data, born, scene.t_s, self._next_id, variances)
+        new = self._life.newborn(data, born, scene.t_s, self._next_id, variances)
+        if scene.picture[0] > 0.0:
+            self._life.start_rates(new, self._table.data, scene.t_s, HEIGHT_M, scene.picture)
         self._next_id += len(born)
         self._table.append(new)
         if self._gallery is not None:
