@@ -40,8 +40,7 @@ class ClipJob:
     def settings(self, base: Settings) -> Settings:
         """The batch's settings with this clip's own, the camera beside the clip where none is named."""
         named = self.own.get("camera", {}).get("profile")
-        common = base.camera.profile if "profile" in base.camera.model_fields_set else None
-        profile = camera_for(self.clip, named or common).profile
+        profile = camera_for(self.clip, named or base.camera.named).profile
         return base.changed(**{**self.own, "camera": {"profile": profile}})
 
 

@@ -62,6 +62,11 @@ class CameraSettings(_Section):
     mount_file: str | None = None
     lane_width_m: Annotated[float, Field(gt=1.5, lt=6)] | None = None
 
+    @property
+    def named(self) -> str | None:
+        """The profile if somebody has named one."""
+        return self.profile if "profile" in self.model_fields_set else None
+
 
 class DetectorSettings(_Section):
     """``file``: a model file or a name of ``roadlens models``, None for the default; ``every``: detect on each n-th
@@ -156,12 +161,14 @@ class Settings(_Section):
     def changed(self, **sections: Mapping[str, Any]) -> Settings:
         """A copy with some values replaced: ``settings.changed(clip={"every": 2})``; None values are left out.
 
+        What nobody has set stays unset (``model_fields_set``): a camera that nobody named may lie beside the clip.
+
         Raises:
             InputError: as ``checked``.
         """
-        data = self.model_dump()
+        data = self.model_dump(exclude_unset=True)
         for section, values in sections.items():
-            data[section] |= {key: value for key, value in values.items() if value is not None}
+            data[section] = data.get(section, {}) | {key: value for key, value in values.items() if value is not None}
         return self.checked(data, what="options")
 
     def toml(self) -> str:

@@ -150,6 +150,24 @@ def test_another_model_or_camera_profile_is_another_result(
     assert states(run_batch(plan)) == {"day": "skipped"}
 
 
+def test_the_profile_beside_a_clip_is_its_camera(archive: Path, model: Path, tmp_path: Path) -> None:
+    """Unless the command line names one; a profile that is wrong fails its clip alone."""
+    from geometry.profiles import load_profile, toml_from_camera
+
+    known, wrong, bare = sorted(GOOD)
+    (archive / f"{known}.toml").write_text(toml_from_camera(load_profile("kitti").mounted(height_m=1.11)))
+    (archive / f"{wrong}.toml").write_text("height = nan\n")
+    jobs = collect([str(archive)])
+    unnamed = settings(model, video={"write": False}, camera={"profile": None})  # as the command line makes them
+    ended = states(run_batch(BatchPlan(jobs, tmp_path / "out", unnamed)))
+    assert ended == {known: "done", wrong: "failed", bare: "done"}
+    assert load(tmp_path / "out" / known).header.camera.height_m == 1.11
+    assert load(tmp_path / "out" / bare).header.camera.name == "generic"
+    named = settings(model, video={"write": False}, camera={"profile": "kitti"})
+    assert set(states(run_batch(BatchPlan(jobs, tmp_path / "named", named))).values()) == {"done"}
+    assert load(tmp_path / "named" / known).header.camera.height_m == 1.65
+
+
 # -- things that break ------------------------------------------------------------------------------------------------
 
 

@@ -64,8 +64,7 @@ def run(
 
     console = Console(quiet=quiet, highlight=False, soft_wrap=True)
     base = Settings.from_toml(settings_file) if settings_file else Settings()
-    named_by_file = base.camera.profile if "camera" in base.model_fields_set else None
-    choice = camera_for(clip, camera or named_by_file)
+    choice = camera_for(clip, camera or base.camera.named)
     settings = base.changed(
         clip={"start_s": start, "end_s": end, "every": every, "rate_hz": rate},
         camera={
