@@ -98,3 +98,17 @@ def test_small_pictures_harm_nothing(size: tuple[int, int]) -> None:
     points = np.array([[0.0, 0.0], [size[1] - 1.0, size[0] - 1.0], [size[1] / 2, size[0] / 2]], np.float32)
     places, found = PointFollower().follow(Pyramid.of(image), Pyramid.of(image), points, points)
     np.testing.assert_allclose(places[found], points[found], atol=0.01)
+
+
+def test_points_inside_boxes_are_left_out_and_moves_are_told() -> None:
+    from tracking.point_kernels import leave_out
+
+    rng = np.random.default_rng(4)
+    before, now = rng.uniform(0, 100, (2, 60, 2)).astype(np.float32)
+    boxes, found = np.array([[10, 20, 50, 60], [40, 0, 90, 30]]), rng.random(60) < 0.8
+    inside = ((now[:, None] >= boxes[:, :2]) & (now[:, None] < boxes[:, 2:])).all(axis=2).any(axis=1)
+    left, moved = found.copy(), np.empty(60, np.float32)
+    count = leave_out(before, now, boxes, left, moved)
+    np.testing.assert_array_equal(left, found & ~inside)
+    np.testing.assert_array_equal(moved[:count], np.abs(now - before)[found].max(axis=1))
+    assert 5 < inside.sum() < 55

@@ -138,6 +138,9 @@ class EgoMotionEstimator:
         self._speed = _Scalar(config.acceleration_mps2, config.gate, config.share_s)
         self._yaw_rate = _Scalar(config.yaw_rate_change, config.gate, config.share_s)
         self._follower = PointFollower()
+        from tracking.point_kernels import leave_out
+
+        self._leave_out = leave_out
         self._part: tuple[Camera, Camera] | None = None
         # Points along both sides and the middle: the nearest may lie where the lens model shows nothing.
         x_m, y_m = np.meshgrid(np.linspace(*config.road_ahead_m, 12), config.road_aside_m * np.array([-1.0, 0.0, 1.0]))
@@ -245,10 +248,9 @@ class EgoMotionEstimator:
             return None
         rays, _ = camera.normalised(before.astype(np.float64))
         now, good = self._follower.follow(last, seen, before, self._expected(before, rays, camera, dt_s))
-        shift = np.abs(now - before)[good].max(axis=1)
-        self._standing = len(shift) >= 20 and upper_median(shift) < _STANDING_PX
-        inside = (now[:, None] >= boxes[:, :2]) & (now[:, None] < boxes[:, 2:])
-        good &= ~np.any(inside[..., 0] & inside[..., 1], axis=1)
+        moved = np.empty(len(now), np.float32)
+        count = self._leave_out(before, now, boxes, good, moved)
+        self._standing = count >= 20 and upper_median(moved[:count]) < _STANDING_PX
         self._on_road, self._elsewhere = now[:roads][good[:roads]], now[roads:][good[roads:]]
         return motion_of_rays(camera, rays[good], camera.normalised(now[good].astype(np.float64))[0])
 

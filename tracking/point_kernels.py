@@ -73,6 +73,27 @@ def slopes(patch, across, down):  # type: ignore[no-untyped-def]
     return xx, xy, yy
 
 
+@compiled("int64(float32[:, ::1], float32[:, ::1], int64[:, ::1], boolean[::1], float32[::1])")
+def leave_out(before, now, boxes, found, moved):  # type: ignore[no-untyped-def]
+    """Takes points (N, 2) that are now inside one of the boxes (B, 4) out of those ``found``.
+
+    Fills the first of ``moved`` (N,) with how far, along the rows or the columns, those found moved, whether inside a
+    box or not, and gives their number.
+    """
+    count = 0
+    for i in range(len(now)):
+        if not found[i]:
+            continue
+        x, y = now[i, 0], now[i, 1]
+        moved[count] = max(abs(x - before[i, 0]), abs(y - before[i, 1]))
+        count += 1
+        for k in range(len(boxes)):
+            if boxes[k, 0] <= x < boxes[k, 2] and boxes[k, 1] <= y < boxes[k, 3]:
+                found[i] = False
+                break
+    return count
+
+
 @compiled(
     "void(uint8[:, ::1], uint8[:, ::1], float32, float32[:, ::1], float32[:, ::1], boolean[::1], float32[:, :, ::1])"
 )

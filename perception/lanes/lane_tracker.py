@@ -25,7 +25,6 @@ _COVERING_SCORE = 0.35  # weaker boxes are often no objects, and would hide the 
 _BOX_MARGIN = 0.06  # of a box's size: detectors cut bumpers and shadows
 _MATCH_M = 0.5  # a followed boundary and a new fit so near to each other are the same
 _MATCH_POWERS = np.array([5.0, 10.0, 18.0]) ** np.arange(4)[:, None]  # of the distances where they are compared
-_NO_GAPS = np.empty(0)
 _FORGET_S = 0.7  # a dashed line's gap at walking speed, a vehicle that passes
 _DUPLICATE_M = 0.6
 _WIDTH_GAIN = 0.05
@@ -131,11 +130,13 @@ class LaneTracker:
     def _associate(self, fitted: FrameFit | None) -> None:
         free = list(range(len(fitted.coeff))) if fitted else []
         seen: list[tuple[BoundaryFilter, int, float]] = []
-        for boundary in sorted(self._boundaries, key=lambda b: -b.score):
-            gaps = np.abs((fitted.coeff[free] - boundary.coeff) @ _MATCH_POWERS).mean(axis=1) if fitted else _NO_GAPS
-            if len(gaps) and gaps.min() < _MATCH_M:
-                nearest = int(gaps.argmin())
-                seen.append((boundary, free.pop(nearest), float(gaps[nearest])))
+        surest = sorted(self._boundaries, key=lambda b: -b.score)
+        gaps_m = _gaps_m(surest, fitted.coeff) if fitted and surest else []
+        for position, boundary in enumerate(surest):
+            nearest = min(free, key=gaps_m[position].__getitem__) if free else None
+            if nearest is not None and gaps_m[position][nearest] < _MATCH_M:
+                free.remove(nearest)
+                seen.append((boundary, nearest, gaps_m[position][nearest]))
             else:
                 boundary.miss(1.0)
         if fitted and seen:
@@ -195,6 +196,13 @@ class LaneTracker:
                 kept.append(boundary)
         further = [b for b in kept if b is not self._left and b is not self._right]
         return sorted(further, key=lambda b: -b.coeff[0])
+
+
+def _gaps_m(boundaries: list[BoundaryFilter], coeff: np.ndarray) -> list[list[float]]:
+    """How far each of B boundaries is from each of K curves (K, 4), on the mean at some distances: B lists of K."""
+    apart = coeff - np.array([boundary.coeff for boundary in boundaries])[:, None]
+    gaps_m: list[list[float]] = np.abs(apart @ _MATCH_POWERS).mean(axis=-1).tolist()
+    return gaps_m
 
 
 def _public(boundary: BoundaryFilter | None, most: float = 1.0) -> LaneBoundary:

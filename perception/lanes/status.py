@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from itertools import pairwise
 
 from perception.types import Lanes, LaneStatus
 
@@ -20,11 +20,12 @@ def lane_status(memory: list[tuple[float, float, float]], t_s: float, lanes: Lan
     free_m = 0.5 * lanes.width_m - HALF_VEHICLE_M - abs(lanes.offset_m)
     if free_m < -0.5 * HALF_VEHICLE_M:
         return LaneStatus.CHANGING
-    seconds, offsets = np.array(memory).T[:2]
-    if seconds[-1] - seconds[0] < 0.5 * _WINDOW_S or np.abs(np.diff(offsets)).max() > 1.0:
+    jump_m = max((abs(b[1] - a[1]) for a, b in pairwise(memory)), default=0.0)
+    if memory[-1][0] - memory[0][0] < 0.5 * _WINDOW_S or jump_m > 1.0:
         return LaneStatus.KEEPING
-    seconds = seconds - seconds.mean()
-    speed = float(seconds @ offsets / (seconds @ seconds))  # slope of the line through them
+    mean_s = sum(seconds for seconds, *_ in memory) / len(memory)
+    moved = sum((seconds - mean_s) * offset_m for seconds, offset_m, _ in memory)
+    speed = moved / sum((seconds - mean_s) ** 2 for seconds, *_ in memory)  # slope of the line through them
     if abs(speed) > _DRIFT_MPS and speed * lanes.offset_m > 0 and free_m < abs(speed) * _CROSSING_SOON_S:
         return LaneStatus.DRIFTING_LEFT if speed > 0 else LaneStatus.DRIFTING_RIGHT
     return LaneStatus.KEEPING
