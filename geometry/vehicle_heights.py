@@ -39,8 +39,11 @@ _RARE_SHARES = np.array(
 )  # of a class's rarer kind on this street: three vans in a row are no wonder
 _RARE_WEIGHTS = np.array([0.3, 0.4, 0.2, 0.1])
 _LOG_HEIGHTS = np.linspace(math.log(0.5), math.log(4.0), 105)  # 2 % apart: a posterior is never sharper than 3 %
+_FREE = math.gamma(0.5 * (_FREEDOM + 1.0)) / math.gamma(0.5 * _FREEDOM) / math.sqrt(_FREEDOM * math.pi)
+_JUNK_DENSITY = 1.0 / float(_LOG_HEIGHTS[-1] - _LOG_HEIGHTS[0]) / _FREE  # any height, in units of Student's density
 _PITCHES, _PITCH_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
-_COLUMNS = 6  # track, class, weight, weighted log ratio and lever, time last seen
+_COLUMNS = 7  # track, class, weight, weighted log ratio and lever, times last and first seen
+_JUNK_SHARE, _JUNK_S = 0.5, 0.25  # of what is seen once is no whole vehicle; of what is followed longer ever less is
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class VehicleHeights:
         ratio, lever, variance = seen.T
         known = np.isin(track_id, self._tracks[:, 0])
         new = np.zeros((int((~known).sum()), _COLUMNS))
-        new[:, 0], new[:, 5] = track_id[~known], t_s - _ALIKE_S
+        new[:, 0], new[:, 5], new[:, 6] = track_id[~known], t_s - _ALIKE_S, t_s
         table = np.concatenate([self._tracks, new])
         order = np.argsort(table[:, 0])
         at = order[np.searchsorted(table[:, 0], track_id, sorter=order)]
@@ -128,11 +131,12 @@ class VehicleHeights:
         said = ratio[:, None, None] - pitch[:, None] * lever[:, None, None] + priors.log_hwl[:, None, :, 0]
         rest2 = np.square(said.swapaxes(0, 1) - _LOG_HEIGHTS[:, None, None, None]) / spread2
         density = (1.0 + rest2 / _FREEDOM) ** (-0.5 * (_FREEDOM + 1.0)) / np.sqrt(spread2)
-        mixed = priors.share[:, 1] > 0.0
+        mixed, junk = priors.share[:, 1] > 0.0, _JUNK_SHARE * np.exp((table[:, 6] - table[:, 5]) / _JUNK_S)
         by_share = []
         for share, likely in zip(_RARE_SHARES, _RARE_WEIGHTS, strict=True):
             rare = np.where(mixed, share, 0.0)
-            each = np.log((1.0 - rare) * density[..., 0] + rare * density[..., 1])
+            whole = (1.0 - rare) * density[..., 0] + rare * density[..., 1]
+            each = np.log((1.0 - junk) * whole + junk * _JUNK_DENSITY)
             by_share.append(each.sum(axis=2) + math.log(likely))
         log_like = np.logaddexp.reduce(by_share)
         weight = np.exp(log_like - log_like.max()) @ _PITCH_WEIGHTS
@@ -155,4 +159,5 @@ def stands_free(xyxy_px: np.ndarray) -> np.ndarray:
     return ~hidden_edges(xyxy_px, _LEAST_HIDDEN)[:, BOTTOM]
 
 
-_SLENDER = np.array([kinds[0].hwl_m[2] / kinds[0].hwl_m[0] for kinds in SIZE_PRIORS.values()])  # length by height
+_ROOF = 0.6  # of a body's length, from the foot of its front tyres, where a detector's box ends, to its roof's far rim
+_SLENDER = _ROOF * np.array([kinds[0].hwl_m[2] / kinds[0].hwl_m[0] for kinds in SIZE_PRIORS.values()])
