@@ -300,5 +300,6 @@ def write_whole(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be no such folder at all
+            temporary.unlink()
         raise InputError(f"{path} cannot be written: {error.strerror}") from error

@@ -117,3 +117,10 @@ def test_tuning_never_ends_below_where_it_began_and_reports_the_held_out_half(be
     assert found["tuned.exact.hota"] >= found["default_tuned.exact.hota"]
     assert {f"setting.{name}" for name in SPACE} <= set(found)
     assert found["held_out.exact.hota"] > 80
+
+
+@pytest.mark.parametrize("command", ["track", "tune-track"])
+def test_a_folder_without_a_benchmark_is_said(command: str, tmp_path: Path) -> None:
+    for folder, words in ((tmp_path, "holds no SET/SEQUENCE.csv"), (tmp_path / "no", "is no folder")):
+        with pytest.raises(InputError, match=words):
+            CliRunner().invoke(app, ["eval", command, str(folder)], catch_exceptions=False)

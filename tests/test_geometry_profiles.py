@@ -163,3 +163,9 @@ def test_camera_from_a_field_of_view() -> None:
     for degrees in (0.0, 180.0, float("nan")):
         with pytest.raises(InputError, match="between 1 and 170"):
             camera_from_fov(1920, 1080, math.radians(degrees))
+
+
+def test_a_place_below_a_file_is_no_place_to_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"cannot be written there \(Not a directory\)"):
+        save_profile(load_profile("kitti"), tmp_path / "file" / "camera.toml")

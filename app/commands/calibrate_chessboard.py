@@ -22,9 +22,9 @@ def calibrate_chessboard(
     lens: Annotated[str, typer.Option(help="Lens model: brown, or fisheye for wide angles.")] = "brown",
     height: Annotated[float, typer.Option(help="Height of the lens above the road, metres.")] = 1.3,
     pitch: Annotated[float, typer.Option(help="Degrees, nose down is positive.")] = 0.0,
-    out: Annotated[Path, typer.Option(help="Where the profile goes; the check picture lies beside it.")] = Path(
-        "camera.toml"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where the profile goes; the check picture lies beside it.")
+    ] = Path("camera.toml"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Find focal length, optical centre and lens distortion; tell which boards were used and how well they fit."""

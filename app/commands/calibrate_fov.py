@@ -19,9 +19,9 @@ def calibrate_fov(
     diagonal: Annotated[bool, typer.Option("--diagonal", help="The angle is the diagonal one.")] = False,
     height: Annotated[float, typer.Option(help="Height of the lens above the road, metres.")] = 1.3,
     pitch: Annotated[float, typer.Option(help="Degrees, nose down is positive.")] = 0.0,
-    out: Annotated[Path, typer.Option(help="Where the profile goes; the check picture lies beside it.")] = Path(
-        "camera.toml"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where the profile goes; the check picture lies beside it.")
+    ] = Path("camera.toml"),
 ) -> None:
     """Make a camera profile from the field of view of a data sheet."""
     from app.calibrating import first_frame, parse_size, write_result

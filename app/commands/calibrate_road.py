@@ -31,9 +31,9 @@ def calibrate_road(
         str, typer.Option(help="Network that finds vehicles, whose heights tell the camera's; 'none': lanes alone.")
     ] = "auto",
     seconds: Annotated[float, typer.Option(min=1.0, help="How much of the clip to look at.")] = 60.0,
-    out: Annotated[Path, typer.Option(help="Where the profile goes; the check picture lies beside it.")] = Path(
-        "camera.toml"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where the profile goes; the check picture lies beside it.")
+    ] = Path("camera.toml"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Find the mount: pitch, yaw and roll from where the camera travels and where lanes meet, the height from how wide

@@ -96,7 +96,13 @@ def tune_track(
 
 
 def _sets(data: Path) -> list[str]:
-    return sorted({path.parent.name for path in data.glob("*/*.csv")})
+    from geometry.errors import InputError
+
+    found = sorted({path.parent.name for path in data.glob("*/*.csv")})
+    if not found:
+        what = "holds no SET/SEQUENCE.csv with detections" if data.is_dir() else "is no folder"
+        raise InputError(f"{data} {what}; wanted a tracking benchmark as `roadlens eval track --help` describes it")
+    return found
 
 
 def _write(path: Path, lines: object) -> None:

@@ -63,7 +63,7 @@ def read(path: Path) -> np.ndarray:
     """A picture (H, W, 3). Raises InputError where it is none."""
     import cv2
 
-    picture = cv2.imread(str(path))
+    picture = cv2.imread(str(path)) if path.is_file() else None
     if picture is None:
         raise InputError(f"{path}: cannot be read as a picture, wanted the two pictures of a rectified pair")
     return picture

@@ -33,6 +33,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ def write_whole(path: Path, text: str) -> None:
         partial.write_text(text, "utf-8")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be no such folder at all
+            partial.unlink()
         raise InputError(f"{path}: cannot be written there ({error.strerror or error})") from error
 
 
