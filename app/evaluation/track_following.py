@@ -57,8 +57,11 @@ def measure_following(frames: Iterable[Shown], every: int, *, follow: bool) -> d
 
 
 def _tracked(frames: Iterable[Shown], every: int, *, follow: bool) -> Iterator[tuple[Shown, Tracks]]:
-    tracker, follower, tracks = Tracker(), BoxFollower(), Tracks.empty()
+    tracker, follower, tracks = None, BoxFollower(), Tracks.empty()
     for index, shown in enumerate(frames):
+        if tracker is None:
+            height, width = shown.frame.bgr.shape[:2]
+            tracker = Tracker(size_px=(width, height))
         looked = index % every == 0
         followed = follower.step(shown.frame.bgr, tracks) if follow else Detections.empty()
         tracks = tracker.update(shown.found if looked else followed, shown.frame.t_s, detected=looked)
