@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from geometry.errors import InputError
+from perception.consensus import NO_SAY, overlaps, support, vote
 from perception.heads import MODELS, Candidates, Outputs, Query, choose
 from perception.metadata import read_metadata
-from perception.nms import NMS_IOU, nms, vote
+from perception.nms import NMS_IOU, nms
 from perception.preprocess import GREY, Fit, Preprocess, check_picture, size_for
 from perception.session import Session, TensorSpec, open_session
 from perception.types import CLASS_ID, CLASSES, Detections
@@ -145,6 +146,7 @@ class Detector:
         self._sizes: dict[tuple[int, int], tuple[int, int]] = {}
         try:
             self._metadata = read_metadata(session.metadata)
+            self._least_say = 1.0 if self._metadata.support is None else NO_SAY
             self._plan = self._settle()
         except InputError as error:
             raise _named(self._name, error) from error
@@ -197,7 +199,7 @@ class Detector:
         """Boxes in pixels of the picture from what the network gave."""
         plan = self._plan
         size_px = self.input_size(placed.image_size_px)
-        query = Query(size_px, len(plan.classes), float(plan.thresholds.min()), plan.wanted)
+        query = Query(size_px, len(plan.classes), float(plan.thresholds.min()) * self._least_say, plan.wanted)
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
                 found = MODELS[plan.head].decode(outputs, query)
@@ -221,21 +223,33 @@ class Detector:
 
     def _suppress(self, found: Candidates, placed: Fit) -> Detections:
         class_id = self._plan.road[found.label]
-        over = found.score >= self._plan.thresholds[class_id]
+        over = found.score >= self._plan.thresholds[class_id] * self._least_say
         boxes = placed.boxes_to_image(found.xyxy)
         rows = np.flatnonzero(over & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
         rows = rows[np.argsort(-found.score[rows], kind="stable")[:MOST_CANDIDATES]]
         boxes, score, class_id = boxes[rows], found.score[rows], class_id[rows]
         if not found.unique:
-            overlap = self._plan.overlaps[class_id]
-            kept = nms(boxes, score, class_id, overlap)
-            agreeing = np.minimum(overlap + VOTE_OVER_NMS, 1.0)
-            boxes = vote(boxes.astype(np.float64), score, class_id, kept, agreeing).astype(np.float32)
-            score, class_id = score[kept], class_id[kept]
+            boxes, score, class_id = self._agreed(boxes, score, class_id, placed)
         odds = _RIVAL_ODDS[class_id] * score / np.maximum(1.0 - score, 1e-6)
         kept = nms(boxes, odds, _RIVALS[class_id], self._config.rival_iou)
         kept = kept[np.argsort(-score[kept], kind="stable")]
+        kept = kept[score[kept] >= self._plan.thresholds[class_id[kept]]]
         return Detections(boxes[kept], score[kept], class_id[kept])
+
+    def _agreed(
+        self, boxes: np.ndarray, score: np.ndarray, class_id: np.ndarray, placed: Fit
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What suppression keeps, moved and made surer or less sure by what it drops."""
+        limit = self._plan.overlaps[class_id]
+        kept = nms(boxes, score, class_id, limit)
+        overlap = overlaps(boxes, class_id, kept)
+        agreeing = np.minimum(limit[kept] + VOTE_OVER_NMS, 1.0)
+        voted = vote(overlap, boxes.astype(np.float64), score, kept, agreeing)
+        sure = score[kept]
+        if self._metadata.support is not None:
+            area = np.prod((voted[:, 2:] - voted[:, :2]) * placed.scale, axis=1)
+            sure = self._metadata.support.adjusted(sure, support(overlap, score, kept, limit[kept]), area)
+        return voted.astype(np.float32), sure, class_id[kept]
 
     def _feeds(
         self, bgr: np.ndarray, size_px: tuple[int, int], preprocess: Preprocess

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from geometry.errors import InputError
+from perception.consensus import Support
 from perception.preprocess import Preprocess
 
 _NAME_PAIR = re.compile(r"""(\d+)\s*:\s*(?:'([^']*)'|"([^"]*)")""")
@@ -25,6 +28,7 @@ class Metadata:
     preprocess: dict[str, Any] = field(default_factory=dict)
     score_threshold: float | dict[str, float] | None = None
     nms_iou: float | dict[str, float] | None = None
+    support: Support | None = None
     version: str = ""
 
 
@@ -42,6 +46,7 @@ def read_metadata(raw: Mapping[str, str]) -> Metadata:
         preprocess=_preprocess(raw),
         score_threshold=_threshold(raw),
         nms_iou=_overlap(raw),
+        support=_support(raw),
         version=raw.get("roadlens.version", ""),
     )
 
@@ -122,3 +127,21 @@ def _overlap(raw: Mapping[str, str]) -> float | dict[str, float] | None:
     if not all(isinstance(value, int | float) and 0 < value <= 1 for value in values):
         raise _refused(raw, "roadlens.nms_iou", "a number over 0, up to 1, or an object of them by class")
     return {key: float(value) for key, value in told.items()} if isinstance(told, dict) else float(told)
+
+
+def _support(raw: Mapping[str, str]) -> Support | None:
+    told = _json(raw, "roadlens.support")
+    if told is None:
+        return None
+    wanted = (
+        "a weight, ascending areas over 0 and as many logarithms of support, by the keys weight, area_px2, expected"
+    )
+    if not isinstance(told, dict) or set(told) != {"weight", "area_px2", "expected"}:
+        raise _refused(raw, "roadlens.support", wanted)
+    weight, area, expected = (np.array(told[key], object).ravel() for key in ("weight", "area_px2", "expected"))
+    numbers = [*weight, *area, *expected]
+    if not all(isinstance(value, int | float) and np.isfinite(value) for value in numbers):
+        raise _refused(raw, "roadlens.support", wanted)
+    if len(weight) != 1 or len(area) == 0 or len(area) != len(expected) or not (np.diff([0.0, *area]) > 0).all():
+        raise _refused(raw, "roadlens.support", wanted)
+    return Support(float(told["weight"]), tuple(area.tolist()), tuple(expected.tolist()))

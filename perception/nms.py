@@ -1,4 +1,4 @@
-"""Greedy non-maximum suppression and box voting without a loop over boxes, on the array API."""
+"""Greedy non-maximum suppression without a loop over boxes, on the array API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from array_api_compat import array_namespace, device
 
-from geometry.boxes import aligned_iou, iou
+from geometry.boxes import aligned_iou
 
 Array = Any
 """A NumPy array or a torch tensor: whatever the caller uses."""
@@ -52,33 +52,6 @@ def nms(xyxy: Array, score: Array, class_id: Array, iou_threshold: float | Array
         if bool(xp.all(settled == stays)):
             return order[stays]
         stays = settled
-
-
-def vote(xyxy: Array, score: Array, class_id: Array, rows: Array, least_iou: Array) -> Array:
-    """Boxes that were kept, each moved to the mean of those of its class that say nearly the same.
-
-    Votes weigh by score times overlap. Neighbouring cells see one object each a little differently, and their mean is
-    nearer to it than the surest of them (Gidaris and Komodakis, ICCV 2015, box voting).
-
-    Args:
-        xyxy: (N, 4) boxes before suppression.
-        score: (N,), positive.
-        class_id: (N,) integer.
-        rows: (K,) rows that suppression kept.
-        least_iou: (N,) overlap with a kept box from which on a box has a vote in it, from 0 to 1.
-
-    Returns:
-        (K, 4) boxes.
-    """
-    xp = array_namespace(xyxy, score)
-    kept = xp.take(xyxy, rows, axis=0)
-    overlap = iou(kept, xyxy)
-    same = xp.take(class_id, rows, axis=0)[:, None] == class_id[None, :]
-    has_vote = same & (overlap >= xp.take(least_iou, rows, axis=0)[:, None])
-    weight = xp.where(has_vote, overlap * score[None, :], xp.zeros_like(overlap))
-    total = xp.sum(weight, axis=1)
-    voted = weight @ xyxy / xp.where(total > 0, total, xp.ones_like(total))[:, None]
-    return xp.where((total > 0)[:, None], voted, kept)
 
 
 def _near_pairs(boxes: Array, kind: Array, iou_threshold: float) -> tuple[Array, Array]:

@@ -94,6 +94,19 @@ def test_overlap_of_suppression_comes_from_the_file_unless_named(constant_onnx: 
     assert len(Detector(open_session(path, "cpu"), DetectorConfig(nms_iou=0.5)).detect(PICTURE)) == 1
 
 
+def test_support_by_others_lifts_a_score_over_the_threshold(constant_onnx: MakeOnnx) -> None:
+    """At one half weight and no support expected, four boxes in one place have twice the odds of one."""
+    near = [([20, 12, 60, 52], 2, 0.4)] * 4
+    metadata = {"roadlens.score_threshold": "0.5"}
+    told = metadata | {"roadlens.support": json.dumps({"weight": 0.5, "area_px2": [100], "expected": [0]})}
+    plain, four, alone = (
+        load_detector(constant_onnx(name, {"o": yolov8_output(*boxes)}, metadata=said)).detect(PICTURE)
+        for name, boxes, said in (("plain", near, metadata), ("four", near, told), ("alone", near[:1], told))
+    )
+    assert len(plain) == len(alone) == 0
+    assert four.score == pytest.approx([0.8 / 1.4])
+
+
 def test_yolov5_file(constant_onnx: MakeOnnx) -> None:
     out = np.zeros((1, 3 * CELLS, 85), np.float32)
     out[0, 11, :5], out[0, 11, 5 + 7] = [36, 26, 32, 28, 0.9], 0.9
@@ -169,6 +182,9 @@ def test_ultralytics_names_are_read_and_never_run(constant_onnx: MakeOnnx) -> No
         ({"roadlens.preprocess": '{"gamma": 2}'}, "must be an object with keys of fit"),
         ({"roadlens.score_threshold": "1.5"}, "must be a number from 0 to below 1"),
         ({"roadlens.nms_iou": "0"}, "must be a number over 0, up to 1"),
+        ({"roadlens.support": "0.3"}, "must be a weight, ascending areas over 0"),
+        ({"roadlens.support": '{"weight": 1, "area_px2": [9, 4], "expected": [0, 1]}'}, "ascending areas over 0"),
+        ({"roadlens.support": '{"weight": "1", "area_px2": [9], "expected": [0]}'}, "must be a weight, "),
         ({"roadlens.head": "yolov99"}, "head is 'yolov99'; must be one of distances, "),
         ({"names": "{0: 'car', 2: 'bus'}"}, "must be numbered from 0"),
         ({"roadlens.classes": '["car"]'}, "head yolov8 shows 80 classes, but 1 names are given"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.nms import nms, vote
+from perception.nms import nms
 
 
 def sequential(xyxy: np.ndarray, score: np.ndarray, class_id: np.ndarray, threshold: float) -> list[int]:
@@ -82,36 +82,3 @@ def test_thresholds_by_class_are_those_of_each_class_alone() -> None:
         alone = rows[nms(xyxy[rows], score[rows], class_id[rows], float(limit))]
         assert kept[class_id[kept] == kind].tolist() == alone.tolist()
     assert (np.diff(score[kept]) <= 0).all()
-
-
-def test_votes_by_hand() -> None:
-    # Box 1 overlaps box 0 by 90 / 110, box 2 by 60 / 140 only, box 3 is of another class.
-    xyxy = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [4, 0, 14, 10], [0, 0, 10, 10]], np.float64)
-    score = np.array([0.8, 0.4, 0.7, 0.9])
-    moved = vote(xyxy, score, np.array([0, 0, 0, 1]), np.array([3, 0]), np.full(4, 0.6))
-    share = 0.4 * 9 / 11 / (0.8 + 0.4 * 9 / 11)
-    assert moved == pytest.approx(np.array([[0, 0, 10, 10], [share, 0, 10 + share, 10]]))
-    assert vote(xyxy[:0], score[:0], np.empty(0, int), np.empty(0, int), np.empty(0)).shape == (0, 4)
-
-
-def test_votes_come_nearer_to_the_object() -> None:
-    rng = np.random.default_rng(0)
-    truth = np.array([100.0, 50.0, 160.0, 90.0])
-    errors = []
-    for _ in range(200):
-        xyxy = truth + rng.normal(0, 1.5, (12, 4))
-        score = rng.uniform(0.4, 0.9, 12)
-        kind = np.zeros(12, int)
-        kept = nms(xyxy, score, kind, 0.5)[:1]
-        moved = vote(xyxy, score, kind, kept, np.full(12, 0.65))
-        errors.append((np.abs(xyxy[kept] - truth).mean(), np.abs(moved - truth).mean()))
-    before, after = np.mean(errors, axis=0)
-    assert after < 0.5 * before
-
-
-def test_torch_votes_the_same() -> None:
-    torch = pytest.importorskip("torch")
-    xyxy, score, class_id = clustered(5, 200, 3)
-    kept = nms(xyxy, score, class_id, 0.6)
-    arrays = (xyxy, score, class_id, kept, np.full(200, 0.75))
-    assert vote(*map(torch.from_numpy, arrays)).numpy() == pytest.approx(vote(*arrays))

@@ -12,6 +12,7 @@ pytest.importorskip("onnx")
 
 from geometry.errors import InputError  # noqa: E402
 from perception.detector import load_detector  # noqa: E402
+from perception.metadata import read_metadata  # noqa: E402
 from perception.session import open_session  # noqa: E402
 from perception.training.export import (  # noqa: E402
     TOLERANCE,
@@ -91,6 +92,8 @@ def test_metadata_makes_a_side_file_needless(model):
     assert ModelConfig.from_dict(json.loads(told["roadlens.model"])) == TINY
     unique = Detector(replace(TINY, end_to_end=True))
     assert ExportConfig(SIZE).properties(unique)["roadlens.head"] == "distances-unique"
+    assert read_metadata(told).support == ExportConfig().support is not None
+    assert read_metadata(ExportConfig(SIZE).properties(unique)).support is None
 
 
 def test_the_runtime_opens_what_is_exported(model, tmp_path):
@@ -105,7 +108,7 @@ def test_the_runtime_opens_what_is_exported(model, tmp_path):
 
 def test_the_runtime_finds_the_boxes_that_torch_decodes(model, tmp_path):
     path = tmp_path / "net.onnx"
-    export_onnx(model, path, ExportConfig(SIZE, score_threshold=0.0, nms_iou=0.99))
+    export_onnx(model, path, ExportConfig(SIZE, score_threshold=0.0, nms_iou=0.99, support=None))
     picture = random_pictures()[0]  # of the input's own size: boxes need no scaling, points are edges less 0.5
     found = load_detector(path, device="cpu").detect(picture)
     boxes, scores, _ = (array[0] for array in reference(model, picture[None]))

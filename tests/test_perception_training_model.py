@@ -71,6 +71,13 @@ def test_folding_the_network_changes_nothing(rep):
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())  # the original is left as it was
 
 
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_folded_network_sums_sixteen_outputs_or_more_at_a_time(config):
+    convolutions = [m for m in Detector(config).folded().modules() if isinstance(m, torch.nn.Conv2d)]
+    assert min(conv.out_channels for conv in convolutions[1:]) >= 16
+    assert min(m.out_channels for m in Detector(config).modules() if isinstance(m, torch.nn.Conv2d)) < 16
+
+
 def test_outputs_cover_the_picture_in_three_strides():
     raw = Detector(TINY).eval()(torch.zeros(1, 3, 64, 96))
     cells = sum((64 // s) * (96 // s) for s in STRIDES)

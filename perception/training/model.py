@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from perception.training.blocks import ConvNormAct, CspStage, EffectiveSqueeze, Rep, RepConv, StageOptions, global_mean
+from perception.training.pad import pad_outputs, pad_stage
 
 STRIDES = (8, 16, 32)
 
@@ -197,7 +198,8 @@ class Detector(nn.Module):
             # channels last, as 8-bit convolutions leave them, so that nothing is transposed
             logits.append(level_logits.permute(0, 2, 3, 1).flatten(1, 2))
             distances.append(level_distances.permute(0, 2, 3, 1).flatten(1, 2))
-        return torch.cat(logits, 1), torch.cat(distances, 1)
+        # a folded network may have more channels than classes
+        return torch.cat(logits, 1)[..., : self.config.classes], torch.cat(distances, 1)
 
     def read(self, features: list[Tensor], heads: nn.ModuleList) -> Raw:
         """Both branches of every level, flattened, in float32, and where the cells are."""
@@ -223,7 +225,7 @@ class Detector(nn.Module):
         return dense, self.read([f.detach() for f in features], self.single_heads)
 
     def folded(self) -> Detector:
-        """A copy for inference: plain convolutions with bias, the pixel scale inside the first one."""
+        """A copy for inference: plain convolutions with bias, narrow ones padded, the pixel scale in the first."""
         model = copy.deepcopy(self).eval()
         for module in model.modules():
             if isinstance(module, (ConvNormAct, RepConv)):
@@ -231,6 +233,11 @@ class Detector(nn.Module):
         first = model.backbone.stem.conv
         first.weight = nn.Parameter(first.weight.detach() * model.pixel_scale)
         model.pixel_scale = 1.0
+        for module in model.modules():
+            if isinstance(module, CspStage):
+                pad_stage(module)
+            elif isinstance(module, LevelHead):
+                module.class_out = pad_outputs(module.class_out)
         return model
 
 

@@ -1,0 +1,84 @@
+"""What the boxes that suppression drops still say of those that it keeps: where they are, and how sure they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geometry.boxes import iou
+
+NO_SAY = 0.5
+"""Boxes of less than this share of the score of the one that suppressed them say nothing of how sure it is. A detector
+that shows boxes from a score on therefore needs no cell under this share of it, whatever that score is."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """How far the score of a box follows the number of its neighbours that say the same; told by the file.
+
+    Attributes:
+        weight: of the logarithm of the support over what is expected, added to the logit of the score.
+        area_px2: areas of boxes in square pixels of the network's input, ascending: a large object covers more cells.
+        expected: logarithm of the support that a box of each area has on the whole; between them and the logarithms
+            of the areas it is interpolated, beyond them it stays.
+    """
+
+    weight: float
+    area_px2: tuple[float, ...]
+    expected: tuple[float, ...]
+
+    def adjusted(self, score: np.ndarray, support: np.ndarray, area_px2: np.ndarray) -> np.ndarray:
+        """(K,) scores in (0, 1) of boxes with so much support."""
+        surprise = np.log(support) - np.interp(np.log(area_px2), np.log(self.area_px2), self.expected)
+        odds = score / np.maximum(1.0 - score, 1e-6) * np.exp(self.weight * surprise)
+        return (odds / (1.0 + odds)).astype(score.dtype)
+
+
+def overlaps(xyxy: np.ndarray, class_id: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(K, N) IoU of the kept ``rows`` with all boxes (N, 4), 0 for boxes of another class."""
+    return np.where(class_id[rows][:, None] == class_id[None, :], iou(xyxy[rows], xyxy), 0.0)
+
+
+def vote(
+    overlap: np.ndarray, xyxy: np.ndarray, score: np.ndarray, rows: np.ndarray, least_iou: np.ndarray
+) -> np.ndarray:
+    """Kept boxes, each moved to the mean of those of its class that say nearly the same.
+
+    Votes weigh by score times overlap. Neighbouring cells see one object each a little differently, and their mean is
+    nearer to it than the surest of them (Gidaris and Komodakis, ICCV 2015, box voting).
+
+    Args:
+        overlap: (K, N) of ``overlaps``.
+        xyxy: (N, 4) boxes before suppression.
+        score: (N,), positive.
+        rows: (K,) rows that suppression kept.
+        least_iou: (K,) overlap from which on a box has a vote, from 0 to 1.
+
+    Returns:
+        (K, 4) boxes.
+    """
+    weight = np.where(overlap >= least_iou[:, None], overlap * score[None, :], 0.0)
+    weight[np.arange(len(rows)), rows] = score[rows]  # whatever rounding made of its overlap with itself
+    return weight @ xyxy / weight.sum(axis=1, keepdims=True)
+
+
+def support(overlap: np.ndarray, score: np.ndarray, rows: np.ndarray, least_iou: np.ndarray) -> np.ndarray:
+    """How many boxes say the same as each kept one, itself counted as 1.
+
+    One with the same score and the same place counts 1, one of ``NO_SAY`` of the score nothing. A hit by chance stands
+    alone; an object is seen by every cell on it. The same is done for boxes of several networks by weighted boxes
+    fusion (Solovyev et al., Image and Vision Computing 2021).
+
+    Args:
+        overlap: (K, N) of ``overlaps``.
+        score: (N,), positive.
+        rows: (K,) rows that suppression kept.
+        least_iou: (K,) overlap from which on a box says the same.
+
+    Returns:
+        (K,) from 1 on.
+    """
+    share = np.clip((score[None, :] / score[rows][:, None] - NO_SAY) / (1.0 - NO_SAY), 0.0, 1.0)
+    share[np.arange(len(rows)), rows] = 0.0
+    return 1.0 + np.where(overlap >= least_iou[:, None], overlap * share, 0.0).sum(axis=1)

@@ -1,0 +1,71 @@
+"""What dropped boxes say of kept ones: means and supports by hand, and what they are good for."""
+
+import numpy as np
+import pytest
+
+from perception.consensus import Support, overlaps, support, vote
+from perception.nms import nms
+
+# Box 1 overlaps box 0 by 90 / 110, box 2 by 60 / 140 only, box 3 is of another class.
+XYXY = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [4, 0, 14, 10], [0, 0, 10, 10]], np.float64)
+SCORE = np.array([0.8, 0.6, 0.7, 0.9])
+KIND = np.array([0, 0, 0, 1])
+KEPT = np.array([3, 0])
+
+
+def test_votes_by_hand() -> None:
+    overlap = overlaps(XYXY, KIND, KEPT)
+    assert overlap == pytest.approx(np.array([[0, 0, 0, 1], [1, 90 / 110, 60 / 140, 0]]))
+    share = 0.6 * 9 / 11 / (0.8 + 0.6 * 9 / 11)
+    voted = vote(overlap, XYXY, SCORE, KEPT, np.full(2, 0.6))
+    assert voted == pytest.approx(np.array([[0, 0, 10, 10], [share, 0, 10 + share, 10]]))
+
+
+def test_support_by_hand() -> None:
+    # Box 1 has 3/4 of the score of box 0, half way from "nothing to say" to "the same".
+    overlap = overlaps(XYXY, KIND, KEPT)
+    assert support(overlap, SCORE, KEPT, np.full(2, 0.6)) == pytest.approx([1.0, 1.0 + 0.5 * 9 / 11])
+
+
+def test_nothing_found_has_neither() -> None:
+    none, rows = np.empty((0, 4)), np.empty(0, int)
+    overlap = overlaps(none, rows, rows)
+    assert vote(overlap, none, np.empty(0), rows, np.empty(0)).shape == (0, 4)
+    assert support(overlap, np.empty(0), rows, np.empty(0)).shape == (0,)
+
+
+def test_a_box_alone_stays_where_it_is_whatever_agreement_is_asked_for() -> None:
+    box = np.array([[0.1, 0.2, 7.3, 9.7]])
+    row = np.array([0])
+    assert vote(overlaps(box, row, row), box, np.array([0.3]), row, np.array([1.0])) == pytest.approx(box)
+
+
+def test_votes_come_nearer_to_the_object() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.array([100.0, 50.0, 160.0, 90.0])
+    errors = []
+    for _ in range(200):
+        xyxy = truth + rng.normal(0, 1.5, (12, 4))
+        score, kind = rng.uniform(0.4, 0.9, 12), np.zeros(12, int)
+        kept = nms(xyxy, score, kind, 0.5)[:1]
+        moved = vote(overlaps(xyxy, kind, kept), xyxy, score, kept, np.full(1, 0.65))
+        errors.append((np.abs(xyxy[kept] - truth).mean(), np.abs(moved - truth).mean()))
+    before, after = np.mean(errors, axis=0)
+    assert after < 0.5 * before
+
+
+def test_scores_follow_the_support_that_a_box_of_its_size_should_have() -> None:
+    told = Support(0.5, (100.0, 1000.0), (0.0, np.log(4.0)))
+    area = np.array([10.0, 100.0, 1000.0, 1000.0, 1000.0, 1e6])
+    found = told.adjusted(np.full(6, 0.5), np.array([1.0, 1.0, 4.0, 16.0, 1.0, 4.0]), area)
+    # four times the support expected doubles the odds at a weight of one half, a quarter of it halves them
+    assert found == pytest.approx([0.5, 0.5, 0.5, 2 / 3, 1 / 3, 0.5])
+    half_way = told.adjusted(np.array([0.5]), np.array([2.0]), np.array([np.sqrt(1e5)]))
+    assert half_way == pytest.approx([0.5])
+
+
+def test_scores_stay_scores() -> None:
+    told = Support(1.0, (100.0,), (0.0,))
+    found = told.adjusted(np.array([0.0, 1.0, 0.999], np.float32), np.array([50.0, 50.0, 1.0]), np.full(3, 100.0))
+    assert found.dtype == np.float32
+    assert ((found >= 0) & (found <= 1)).all()
