@@ -35,7 +35,7 @@ from app.camera_choice import camera_for
 from app.config import Settings
 from app.pipeline import build_pipeline, open_detector
 from app.stage_bench import cpu_name
-from app.video import frames, probe
+from app.video import BufferPool, frames, probe
 from perception.types import Frame
 
 
@@ -130,6 +130,7 @@ def memory(clip: str, count: int, height_px: int) -> dict[str, float]:
     settings = settings_for(clip, 1)
     info = probe(clip)
     info = replace(info, width_px=round(info.width_px * height_px / info.height_px / 2) * 2, height_px=height_px)
+    buffers = BufferPool()
     pictures = [
         replace(frame, bgr=cv2.resize(frame.bgr, info.size_px, interpolation=cv2.INTER_AREA))
         for frame in itertools.islice(frames(clip), 50)
@@ -138,7 +139,12 @@ def memory(clip: str, count: int, height_px: int) -> dict[str, float]:
     def endless(*args: object, **kwargs: object) -> Iterator[Frame]:
         for number in range(count):
             frame = pictures[number % len(pictures)]
-            yield replace(frame, index=number, t_s=float(number / info.rate))
+            picture = buffers.take(*frame.bgr.shape[:2])  # a copy: frames are drawn on
+            np.copyto(picture, frame.bgr)
+            frame = Frame(number, float(number / info.rate), picture)
+            del picture
+            yield frame
+            del frame
             if number in (count // 4, count - 1) or number % 1000 == 0:
                 size[number] = resident_mb()
                 print(number, size[number], flush=True, file=sys.stderr)
