@@ -16,6 +16,7 @@ import numpy as np
 
 from geometry.camera import Camera
 from geometry.flow import CameraMotion
+from geometry.height_belief import believed_height
 from geometry.mount_filter import Block, SlowEstimate, SlowMount, SuspensionPitch
 from geometry.vehicle_heights import HeightFound, VehicleHeights
 
@@ -381,18 +382,7 @@ class OnlineCalibration:
         said = [(float(measured.mean[_LOG_HEIGHT]), float(measured.sigma[_LOG_HEIGHT]))]
         if vehicles is not None:
             said.append((vehicles.log_m - math.log(self._base.height_m), vehicles.sigma))
-        said = [(value, sigma) for value, sigma in said if math.isfinite(value)]
-        weight = sum(sigma**-2.0 for _, sigma in said)
-        value = sum(value * sigma**-2.0 for value, sigma in said) / weight if said else 0.0
-        shares = (c.prior_height_share, 1.0 - c.prior_height_share)
-        parts = [
-            _gaussian_part(share, sigma, value, weight)
-            for share, sigma in zip(shares, c.prior_height_sigmas, strict=True)
-        ]
-        whole = sum(part[0] for part in parts)
-        mean = sum(share * m for share, m, _ in parts) / whole
-        variance = sum(share * (v + (m - mean) ** 2) for share, m, v in parts) / whole
-        return mean, math.sqrt(variance)
+        return believed_height(said, c.prior_height_sigmas, c.prior_height_share)
 
     def _settle(self, measured: SlowEstimate) -> None:
         """The state that follows from the blocks."""
@@ -422,14 +412,3 @@ class OnlineCalibration:
     def seen(self) -> Kept:
         """What was measured so far, to be kept."""
         return Kept(self._measured().mean, len(self._slow.blocks), self._heights.found())
-
-
-def _gaussian_part(share: float, sigma: float, value: float, weight: float) -> tuple[float, float, float]:
-    """One part of a mixed prior about 0 after a measurement of a value with weight 1 / variance, 0 for none: its share
-    (not yet normalised), mean and variance."""
-    variance = sigma**2
-    if weight == 0.0:
-        return share, 0.0, variance
-    whole = variance + 1.0 / weight
-    likely = math.exp(-0.5 * value**2 / whole) / math.sqrt(whole)
-    return share * max(likely, 1e-300), value * variance / whole, variance / (weight * whole)

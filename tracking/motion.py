@@ -11,7 +11,6 @@ own size is told by the road under it. Causal: only past and present frames are 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,7 +44,8 @@ from tracking.box_model import (
     turns,
 )
 from tracking.collision import time_to_collision
-from tracking.heading import facing, heading_prior, likeliest, weigh_headings
+from tracking.heading import heading_prior, likeliest, weigh_headings
+from tracking.metric_state import MetricState, metric_state
 from tracking.motion_config import MotionConfig
 from tracking.own_road import OwnRoad
 from tracking.road_direction import RoadAxes
@@ -66,21 +66,6 @@ _IMPOSSIBLE = 3.5  # sigmas from every kind's height
 _MEMORY = 6
 _UNKNOWNS = SHARED + _MEMORY
 _LOG_RANGE = (math.log(_NEAREST_M), math.log(_FARTHEST_M))
-
-
-@dataclass(frozen=True, eq=False)
-class MetricState:
-    """One row per track; NaN where the camera cannot tell. Columns as in ``tracking.types.Tracks``."""
-
-    xy_m: np.ndarray
-    v_mps: np.ndarray
-    cov: np.ndarray
-    size_m: np.ndarray
-    yaw_rad: np.ndarray
-    ttc_s: np.ndarray
-    ttc_low_s: np.ndarray
-    ttc_high_s: np.ndarray
-    absolute: np.ndarray
 
 
 class MetricFilter:
@@ -421,26 +406,8 @@ class MetricFilter:
         if joined is not None:
             mean[known], cov[known] = joined.mean, joined.cov
             self.pitch_rad = joined.shared.mean[PITCH_MOUNT] + joined.shared.mean[PITCH_ROAD]
-        xy, v, metric = _metres(mean, cov)
-        xy[:, 0] -= np.where(self._class_id <= _LAST_VEHICLE, np.minimum(self.config.overhang_m, 0.2 * xy[:, 0]), 0.0)
-        nan = np.where(known, 1.0, np.nan)
-        closing = metric[:, [[0], [2]], [0, 2]] * np.array([[1.0, -1.0], [-1.0, 1.0]])
-        ttc, low, high = time_to_collision(xy[:, 0], -v[:, 0], closing)
-        absolute = math.isfinite(self._ego.speed_mps)
-        if absolute:
-            v = v + np.array([self._ego.speed_mps, 0.0])
-            metric[:, 2, 2] += _or_zero(self._ego.speed_sigma_mps) ** 2
-        return MetricState(
-            xy_m=xy * nan[:, None],
-            v_mps=v * nan[:, None],
-            cov=metric * nan[:, None, None],
-            size_m=np.exp(mean[:, LOG_H : LOG_L + 1]),
-            yaw_rad=facing(likeliest(self._log_yaw, self._axes.rad), v, metric[:, 2:, 2:], absolute) * nan,
-            ttc_s=ttc * nan,
-            ttc_low_s=low * nan,
-            ttc_high_s=high * nan,
-            absolute=np.full(len(self), absolute),
-        )
+        overhang_m = np.where(self._class_id <= _LAST_VEHICLE, self.config.overhang_m, 0.0)
+        return metric_state(mean, cov, known, overhang_m, likeliest(self._log_yaw, self._axes.rad), self._ego)
 
 
 def _parts(rows: RowsGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -449,12 +416,3 @@ def _parts(rows: RowsGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _or_zero(value: float) -> float:
     return value if math.isfinite(value) else 0.0
-
-
-def _metres(mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions and relative velocities in metres, (N, 2) each, and their joint covariance (N, 4, 4)."""
-    from tracking.motion_kernels import metres
-
-    place, metric = np.empty((len(mean), 4)), np.empty((len(mean), 4, 4))
-    metres(mean, cov, place, metric)
-    return place[:, :2], place[:, 2:], metric
