@@ -36,7 +36,11 @@ def place() -> None:
         if video.is_file():
             side.html(_video(job_id))
     figures = {name: [side.get(name) for side in map(_figures, picked)] for name in _names(picked)}
-    table = pd.DataFrame(figures, index=["left", "right"]).T.map(lambda value: "–" if pd.isna(value) else str(value))
+    told = {
+        name: ["–" if value is None or pd.isna(value) else str(value) for value in both]
+        for name, both in figures.items()
+    }
+    table = pd.DataFrame(told, index=["left", "right"]).T
     st.dataframe(table, width="stretch", height="content", column_config={"_index": st.column_config.Column(width=220)})
 
 
@@ -47,7 +51,10 @@ def _video(job_id: str) -> str:
 
 
 def _names(job_ids: list[str]) -> list[str]:
-    return list(dict.fromkeys(name for job_id in job_ids for name in _figures(job_id)))
+    """Of both runs, those of one kind ("objects: car", "objects: truck") beside each other."""
+    names = list(dict.fromkeys(name for job_id in job_ids for name in _figures(job_id)))
+    kinds = list(dict.fromkeys(name.split(":")[0] for name in names))
+    return sorted(names, key=lambda name: kinds.index(name.split(":")[0]))
 
 
 def _detector(job_id: str) -> str:
