@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -33,7 +33,7 @@ class Rows:
     """Mix-in for frozen dataclasses whose every field is an array with one row per object."""
 
     def __len__(self) -> int:
-        return len(getattr(self, fields(self)[0].name))  # type: ignore[arg-type]
+        return len(getattr(self, next(iter(self.__dataclass_fields__))))  # type: ignore[attr-defined]
 
     def __getitem__(self, rows: Any) -> Self:
         """The rows picked by a boolean mask, an index array or a slice.
