@@ -23,6 +23,9 @@ from geometry.vehicle_heights import HeightFound, VehicleHeights
 NAN = math.nan
 State = Literal["uncalibrated", "calibrating", "calibrated", "invalid"]
 _PITCH, _YAW, _ROLL, _LOG_HEIGHT = range(4)
+_LOOK_S = (
+    0.09  # boxes nearer in time say the same (``geometry.vehicle_heights``): every third frame of 25 or 30 a second
+)
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ class OnlineCalibration:
         for _ in range(min(before.blocks, self.config.blocks_kept // 2)):
             self._slow.add(np.array(before.mount, dtype=np.float64))
         self._heights = VehicleHeights(before.vehicles)
-        self._asked_s = NAN
+        self._asked_s = self._looked_s = NAN
         self._block = Block()
         self._tilted = 0  # how many more planes of this block were tilted too much than were not
         self._suspension = SuspensionPitch(self.config.rest_s, self.config.suspension_sigma_rad)
@@ -267,12 +270,17 @@ class OnlineCalibration:
     def see_vehicles(self, track_id: np.ndarray, class_id: np.ndarray, xyxy_px: np.ndarray) -> None:
         """Boxes (N, 4) of tracked vehicles in the frame of the last step: they tell the height once the pitch is sure.
 
+        May be called every frame; some of them are looked at.
+
         Args:
             track_id, class_id: (N,), classes as in ``perception.types.CLASSES``.
         """
         t_s = self._last_s
         if self._sigma[_PITCH] > self.config.vehicles_pitch_rad or not math.isfinite(t_s):
             return
+        if 0.0 <= t_s - self._looked_s < _LOOK_S:
+            return
+        self._looked_s = t_s
         self._heights.see(self.camera, track_id, class_id, xyxy_px, t_s)
         if not t_s - self._asked_s < self.config.vehicles_every_s:  # the first time, too
             self._asked_s = t_s
