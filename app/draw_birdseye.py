@@ -27,7 +27,9 @@ _OWN_CAR_M = (4.6, 1.8)  # length and width of a mid-size car
 _POSE_STEP_RAD = math.radians(0.1)  # a new remap for less would not show
 _SUBPIXEL_BITS = 4
 _GROUND_CONTRAST, _GROUND_LIGHT = 0.45, 18.0  # the picture steps back behind what is drawn on it
-_GROUND_SHRINK = 2  # it is warped at half the size, a quarter of the time: most of it is farther than it is sharp
+# It is warped at half the size, a quarter of the time: most of it is farther than it is sharp. Beyond so many metres a
+# quarter of the rows shows as much: a camera 1.5 m high of 1000 pixels focal length has 4 rows a metre there, the panel 3.
+_GROUND_ACROSS, _FAR_M, _GROUND_FAR, _GROUND_NEAR = 2, 20.0, 4, 2
 _RING = (86, 80, 76)
 _ALONG = np.linspace(0.0, 1.0, 22)  # eleven dashes; every third is enough for the bend of a line
 _TRAIL_S = 2.0
@@ -43,7 +45,8 @@ class BirdsEyePanel:
     def __init__(self, height_px: int) -> None:
         self.scale_px_per_m = height_px / (_REACH_M + _BEHIND_M)
         self.size_px = (round(2 * _HALF_WIDTH_M * self.scale_px_per_m), height_px)
-        self._view: BirdsEyeView | None = None
+        self._far_px = round((_REACH_M - _FAR_M) * self.scale_px_per_m / _GROUND_FAR) * _GROUND_FAR
+        self._views: tuple[BirdsEyeView, ...] = ()
         self._view_pose: tuple[float, ...] = ()
         self._trails: dict[int, _Trail] = {}
         from app.picture_kernels import brighten
@@ -77,18 +80,20 @@ class BirdsEyePanel:
 
     def _ground(self, panel: np.ndarray, bgr_image: np.ndarray, camera: Camera) -> None:
         pose = (camera.pitch_rad, camera.yaw_rad, camera.roll_rad, camera.height_m)
-        if self._view is None or max(abs(a - b) for a, b in zip(pose, self._view_pose, strict=True)) > _POSE_STEP_RAD:
-            metres_per_px = _GROUND_SHRINK / self.scale_px_per_m
-            self._view = BirdsEyeView(
-                camera,
-                x_range_m=(-_BEHIND_M, _REACH_M),
-                y_range_m=(-_HALF_WIDTH_M, _HALF_WIDTH_M),
-                metres_per_px=(metres_per_px, metres_per_px),
-            )
-            self._view_pose = pose
-        ground = self._view.warp(bgr_image)
-        cv2.convertScaleAbs(ground, dst=ground, alpha=_GROUND_CONTRAST, beta=_GROUND_LIGHT)
-        cv2.resize(ground, self.size_px, dst=panel, interpolation=cv2.INTER_LINEAR)
+        if not self._views or max(abs(a - b) for a, b in zip(pose, self._view_pose, strict=True)) > _POSE_STEP_RAD:
+            self._views, self._view_pose = self._views_from(camera), pose
+        for view, part in zip(self._views, (panel[: self._far_px], panel[self._far_px :]), strict=True):
+            ground = view.warp(bgr_image)
+            cv2.convertScaleAbs(ground, dst=ground, alpha=_GROUND_CONTRAST, beta=_GROUND_LIGHT)
+            cv2.resize(ground, (part.shape[1], part.shape[0]), dst=part, interpolation=cv2.INTER_LINEAR)
+
+    def _views_from(self, camera: Camera) -> tuple[BirdsEyeView, BirdsEyeView]:
+        """The far and the near ground."""
+        px_m, edge_m = 1.0 / self.scale_px_per_m, _REACH_M - self._far_px / self.scale_px_per_m
+        sides_m = (-_HALF_WIDTH_M, _HALF_WIDTH_M)
+        far = BirdsEyeView(camera, (edge_m, _REACH_M), sides_m, (_GROUND_FAR * px_m, _GROUND_ACROSS * px_m))
+        near = BirdsEyeView(camera, (-_BEHIND_M, edge_m), sides_m, (_GROUND_NEAR * px_m, _GROUND_ACROSS * px_m))
+        return far, near
 
     @cached_property
     def _rings(self) -> tuple[np.ndarray, np.ndarray]:
