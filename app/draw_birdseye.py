@@ -28,7 +28,7 @@ _POSE_STEP_RAD = math.radians(0.1)  # a new remap for less would not show
 _SUBPIXEL_BITS = 4
 _GROUND_CONTRAST, _GROUND_LIGHT = 0.45, 18.0  # the picture steps back behind what is drawn on it
 # It is warped at half the size, a quarter of the time: most of it is farther than it is sharp. Beyond so many metres a
-# quarter of the rows shows as much: a camera 1.5 m high of 1000 pixels focal length has 4 rows a metre there, the panel 3.
+# quarter of the rows shows as much: a camera 1.5 m high with f = 1000 pixels has 4 rows a metre there, the panel 3.
 _GROUND_ACROSS, _FAR_M, _GROUND_FAR, _GROUND_NEAR = 2, 20.0, 4, 2
 _RING = (86, 80, 76)
 _ALONG = np.linspace(0.0, 1.0, 22)  # eleven dashes; every third is enough for the bend of a line
