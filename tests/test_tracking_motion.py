@@ -135,6 +135,28 @@ def test_drift_of_the_shared_unknowns_keeps_what_each_row_knows() -> None:
     np.testing.assert_array_equal(same.cov, moved.cov)
 
 
+def test_drift_of_the_unknowns_is_what_linear_algebra_says_of_it() -> None:
+    """With memory beside the unknowns, with noise and with none at all of it, where nothing is left behind."""
+    from tracking.shared_kernels import drifted_shared
+
+    rng = np.random.default_rng(3)
+    whole, decay = positive(rng, 7, 7), np.array([0.999, 0.7, 0.2])
+    for noise in (np.array([1e-5, 0.4, 2.0]), np.zeros(3)):
+        after, smooth, root = np.empty((7, 7)), np.empty((7, 3)), np.empty((7, 7))
+        assert drifted_shared(whole, decay, noise, after, smooth, root)
+        forward = decay[:, None] * whole[:3]
+        expected = np.eye(7)
+        expected[:3, :3] = forward[:, :3] * decay + np.diag(noise)
+        np.testing.assert_allclose(after, expected, rtol=1e-12)
+        np.testing.assert_allclose(smooth, np.linalg.solve(expected[:3, :3], forward).T, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(root @ root.T, whole - smooth @ forward, atol=1e-12 * whole.max())
+        np.testing.assert_array_equal(root, np.tril(root))
+    assert not root[:, :3].any() and root[3:, 3:].any()
+    assert not drifted_shared(-whole, decay, np.zeros(3), after, smooth, root)
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        predict_shared(Shared(np.zeros(3), -whole[:3, :3]), RowsGiven(*[np.empty((0, 2))] * 3), decay, np.zeros(3))
+
+
 # -- the model of a box -----------------------------------------------------------------------------------------------
 
 

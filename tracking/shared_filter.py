@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_NOT_POSITIVE = "covariance of the shared unknowns is not positive definite"
+
 
 @dataclass(frozen=True, eq=False)
 class Shared:
@@ -54,36 +56,30 @@ def predict_shared(
 
     Args:
         shared: of m unknowns that drift, then those of memory.
-        memory: how many directions of what is left behind are kept, at most.
+        memory: how many directions of what is left behind are kept, at most, in units of their own sigmas.
+
+    Raises:
+        LinAlgError: a covariance that is none.
     """
+    from tracking.shared_kernels import book_memory, drifted_shared, moved_by_memory
+
     count = len(decay)
-    mean = np.concatenate([decay * shared.mean[:count], np.zeros(len(shared.mean) - count)])
-    forward = decay[:, None] * shared.cov[:count]
-    cov = forward[:, :count] * decay + np.diag(noise)
-    smooth = np.linalg.solve(cov, forward).T  # E[s | s'] = mean + smooth (s' - mean'), as a smoother's gain
-    left = shared.cov - smooth @ forward
-    after = _with_memory(mean, cov, memory)
-    gain = np.zeros((*rows.gain.shape[:2], count + memory))
+    mean, cov = np.zeros(count + memory), np.empty((count + memory, count + memory))
+    mean[:count] = decay * shared.mean[:count]
+    smooth, root = np.empty((len(shared.mean), count)), np.empty(shared.cov.shape)
+    if not drifted_shared(np.ascontiguousarray(shared.cov), decay, noise, cov, smooth, root):
+        raise np.linalg.LinAlgError(_NOT_POSITIVE)
+    after, gain = Shared(mean, cov), np.zeros((*rows.gain.shape[:2], count + memory))
     if not len(rows.mean):
         return after, RowsGiven(rows.mean, rows.cov, gain)
-    from tracking.shared_kernels import book_memory, moved_by_memory
-
     gain[:, :, :count] = rows.gain @ smooth
-    # Each direction in units of its own sigma, by what it moves in the rows in units of theirs.
-    size, direction = np.linalg.eigh(left)
+    # Each direction by what it moves in the rows in units of their sigmas; which root of the covariance tells the
+    # directions does not matter, they are turned into those that move most.
     own, before = np.array(rows.cov, order="C"), np.ascontiguousarray(rows.gain)
-    moved, gram = np.empty(before.shape), np.zeros(left.shape)
-    moved_by_memory(own, before, np.ascontiguousarray(direction * np.sqrt(np.maximum(size, 0.0))), moved, gram)
+    moved, gram = np.empty(before.shape), np.zeros(root.shape)
+    moved_by_memory(own, before, root, moved, gram)
     book_memory(moved, np.ascontiguousarray(np.linalg.eigh(gram)[1]), memory, own, gain)
     return after, RowsGiven(rows.mean, own, gain)
-
-
-def _with_memory(mean: np.ndarray, cov: np.ndarray, memory: int) -> Shared:
-    """Unknowns and the memory beside them, in units of its own sigma and independent of them."""
-    count = len(cov)
-    whole = np.eye(count + memory)
-    whole[:count, :count] = cov
-    return Shared(np.concatenate([mean[:count], np.zeros(memory)]), whole)
 
 
 def predict_rows(rows: RowsGiven, mean: np.ndarray, F: np.ndarray, Q: np.ndarray) -> RowsGiven:
@@ -113,8 +109,8 @@ def surprise(shared: Shared, rows: RowsGiven, seen: Measured) -> np.ndarray:
     from tracking.shared_kernels import surprises
 
     out = np.empty(len(rows.mean))
-    H, C, R, residual = _dense(rows, seen)
-    surprises(np.ascontiguousarray(rows.cov), H, C, R, residual, np.ascontiguousarray(shared.cov), out)
+    cov, gain = np.ascontiguousarray(rows.cov), np.ascontiguousarray(rows.gain)
+    surprises(cov, gain, *_dense(seen), np.ascontiguousarray(shared.cov), out)
     return out
 
 
@@ -124,17 +120,16 @@ def update(shared: Shared, rows: RowsGiven, seen: Measured) -> tuple[Shared, Row
 
     mean, cov, gain = (np.array(part, order="C") for part in (rows.mean, rows.cov, rows.gain))
     information, push = inverse(shared.cov), np.zeros(len(shared.mean))
-    take_in(mean, cov, gain, *_dense(rows, seen), information, push)
+    take_in(mean, cov, gain, *_dense(seen), information, push)
     after = inverse(information)
     step = after @ push
     return Shared(shared.mean + step, after), RowsGiven(mean + gain @ step, cov, gain)
 
 
-def _dense(rows: RowsGiven, seen: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """H, derivatives by the shared unknowns with the rows' gains in them, R and residual, as the compiled loops want
-    them."""
-    C = seen.H @ rows.gain + seen.D
-    return tuple(np.ascontiguousarray(part) for part in (seen.H, C, seen.R, seen.residual))  # type: ignore[return-value]
+def _dense(seen: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """H, D, R and residual as the compiled loops want them."""
+    H, D, R, residual = (np.ascontiguousarray(part) for part in (seen.H, seen.D, seen.R, seen.residual))
+    return H, D, R, residual
 
 
 def inverse(matrix: np.ndarray) -> np.ndarray:
@@ -147,5 +142,5 @@ def inverse(matrix: np.ndarray) -> np.ndarray:
 
     out = np.empty(matrix.shape)
     if not inverted(np.ascontiguousarray(matrix), out):
-        raise np.linalg.LinAlgError("covariance of the shared unknowns is not positive definite")
+        raise np.linalg.LinAlgError(_NOT_POSITIVE)
     return out

@@ -90,27 +90,37 @@ def inverted(matrix, out):  # type: ignore[no-untyped-def]
     return True
 
 
-@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
-def surprises(cov, H, C, R, residual, shared_cov, out):  # type: ignore[no-untyped-def]
+@numba.njit
+def _by_shared(H, gain, D, C):  # type: ignore[no-untyped-def]
+    """H G + D (k, m): derivatives by the shared unknowns with the row's gain in them, into the last argument."""
+    product(H, gain, C)
+    for a in range(C.shape[0]):
+        for u in range(C.shape[1]):
+            C[a, u] += D[a, u]
+
+
+@compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])")
+def surprises(cov, gain, H, D, R, residual, shared_cov, out):  # type: ignore[no-untyped-def]
     """Normalised innovation squared of each row, the shared unknowns' part in it; NaN where S is not positive.
 
     Args:
-        cov, H, R, residual: (N, n, n), (N, k, n), (N, k, k), (N, k).
-        C: (N, k, m) derivatives by the shared unknowns, the rows' gains included.
+        cov, gain: (N, n, n), (N, n, m).
+        H, D, R, residual: (N, k, n), (N, k, m), (N, k, k), (N, k).
         shared_cov: (m, m).
         out: (N,).
     """
     count, size, states = H.shape
-    unknowns = C.shape[2]
+    unknowns = D.shape[2]
     PHt, S, z = np.empty((states, size)), np.empty((size, size)), np.empty(size)
-    weighed = np.empty((size, unknowns))
+    C, weighed = np.empty((size, unknowns)), np.empty((size, unknowns))
     for i in range(count):
         _innovation(H[i], cov[i], R[i], PHt, S)
-        product(C[i], shared_cov, weighed)
+        _by_shared(H[i], gain[i], D[i], C)
+        product(C, shared_cov, weighed)
         for a in range(size):
             for b in range(size):
                 for u in range(unknowns):
-                    S[a, b] += weighed[a, u] * C[i, b, u]
+                    S[a, b] += weighed[a, u] * C[b, u]
         if not _factor(S, size):
             out[i] = np.nan
             continue
@@ -126,38 +136,40 @@ def surprises(cov, H, C, R, residual, shared_cov, out):  # type: ignore[no-untyp
 @compiled(
     "void(f8[:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,::1], f8[::1])"
 )
-def take_in(mean, cov, gain, H, C, R, residual, information, push):  # type: ignore[no-untyped-def]
+def take_in(mean, cov, gain, H, D, R, residual, information, push):  # type: ignore[no-untyped-def]
     """Kalman update of rows given the shared unknowns, in place (covariances in Joseph's form), and what they tell of
     those.
 
     Args:
         mean, cov, gain: (N, n), (N, n, n), (N, n, m), changed in place.
-        H, C, R, residual: as ``surprises``.
+        H, D, R, residual: as ``surprises``.
         information, push: (m, m) and (m,), added to.
     """
     count, size, states = H.shape
-    unknowns = C.shape[2]
+    unknowns = D.shape[2]
     PHt, S, inverse = np.empty((states, size)), np.empty((size, size)), np.empty((size, size))
     K, A, AP = np.empty((states, size)), np.empty((states, states)), np.empty((states, states))
+    C = np.empty((size, unknowns))
     for i in range(count):
         _innovation(H[i], cov[i], R[i], PHt, S)
         _factor(S, size)
+        _by_shared(H[i], gain[i], D[i], C)
         _inverse(S, inverse)
         for u in range(unknowns):
             for b in range(size):
                 weighed = 0.0
                 for a in range(size):
-                    weighed += C[i, a, u] * inverse[a, b]
+                    weighed += C[a, u] * inverse[a, b]
                 push[u] += weighed * residual[i, b]
                 for v in range(unknowns):
-                    information[u, v] += weighed * C[i, b, v]
+                    information[u, v] += weighed * C[b, v]
         product(PHt, inverse, K)
         for n in range(states):
             for b in range(size):
                 mean[i, n] += K[n, b] * residual[i, b]
             for u in range(unknowns):
                 for b in range(size):
-                    gain[i, n, u] -= K[n, b] * C[i, b, u]
+                    gain[i, n, u] -= K[n, b] * C[b, u]
             for o in range(states):
                 total = 1.0 if n == o else 0.0
                 for b in range(size):
@@ -190,6 +202,59 @@ def propagate(F, Q, cov, gain, out_cov, out_gain):  # type: ignore[no-untyped-de
                 for k in range(states):
                     total += half[n, k] * F[i, o, k]
                 out_cov[i, n, o] = out_cov[i, o, n] = total
+
+
+@compiled("b1(f8[:,::1], f8[::1], f8[::1], f8[:,::1], f8[:,::1], f8[:,::1])")
+def drifted_shared(cov, decay, noise, after, smooth, root):  # type: ignore[no-untyped-def]
+    """Covariance of the shared unknowns after a drift s' = decay s + w, and what is left behind; False where that of
+    s' is not positive definite.
+
+    Args:
+        cov: (m, m) of the unknowns; the first d of them drift, the others are memory and end.
+        decay, noise: (d,), noise as variance.
+        after: (d + q, d + q) output, of s' and of new memory of variance 1 beside it.
+        smooth: (m, d) output: E[s | s'] = mean + smooth (s' - mean').
+        root: (m, m) output, lower triangular: root root' is the covariance of s given s'. Directions in which none is
+            left (a share of 1e-13 of the variance) have a column of zeros.
+    """
+    size, drifting = len(cov), len(decay)
+    factor, forward = np.empty((drifting, drifting)), np.empty((drifting, size))
+    after[:] = 0.0
+    for a in range(len(after)):
+        after[a, a] = 1.0
+    for a in range(drifting):
+        for b in range(drifting):
+            after[a, b] = decay[a] * cov[a, b] * decay[b]
+        after[a, a] += noise[a]
+    factor[:] = after[:drifting, :drifting]
+    if not _factor(factor, drifting):
+        return False
+    for u in range(size):
+        for a in range(drifting):
+            total = decay[a] * cov[a, u]
+            for b in range(a):
+                total -= factor[a, b] * forward[b, u]
+            forward[a, u] = total / factor[a, a]
+        for a in range(drifting - 1, -1, -1):
+            total = forward[a, u]
+            for b in range(a + 1, drifting):
+                total -= factor[b, a] * smooth[u, b]
+            smooth[u, a] = total / factor[a, a]
+    root[:] = 0.0
+    for b in range(size):
+        for a in range(b, size):
+            total = cov[a, b]
+            for d in range(drifting):
+                total -= forward[d, a] * forward[d, b]
+            for c in range(b):
+                total -= root[a, c] * root[b, c]
+            if a == b:
+                if total <= 1e-13 * cov[b, b]:
+                    break
+                root[b, b] = math.sqrt(total)
+            else:
+                root[a, b] = total / root[b, b]
+    return True
 
 
 @compiled("void(f8[:,:,::1], f8[:,:,::1], f8[:,::1], f8[:,:,::1], f8[:,::1])")
