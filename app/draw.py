@@ -5,6 +5,7 @@ Drawing only consumes a ``FrameResult``; nothing here computes what the records 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
@@ -40,6 +41,7 @@ from tracking.types import Tracks, TrackState
 _LANE_STEPS, _DRAWN_STEPS = 40, 12  # for other programs, and where the width of the line hides the rest
 _NEAREST_ROW_M = 2.0
 _LANE_SHARE = 0.22
+_ON_ROAD = ON_ROAD.tolist()
 
 
 class Painter:
@@ -127,11 +129,11 @@ class Painter:
     def _labels(self, picture: np.ndarray, tracks: Tracks, alert: np.ndarray) -> None:
         """Objects warned of first, then the nearest; a label that would cover another one is left out."""
         nearness = np.where(alert, 0.0, np.where(np.isfinite(tracks.xy_m[:, 0]), tracks.xy_m[:, 0], 1e3))
-        pad, corners_px = max(2, round(4 * self.scale)), tracks.xyxy_px[:, :2].tolist()
+        pad, corners_px, texts = max(2, round(4 * self.scale)), tracks.xyxy_px[:, :2].tolist(), labels(tracks)
         height_px = self._font_px + 2 * pad
         taken: list[tuple[int, int, int, int]] = []
         for row in np.argsort(nearness).tolist():
-            text = label(tracks, row)
+            text = texts[row]
             if not text:
                 continue
             width_px = text_width(text, self._font_px) + 2 * pad
@@ -202,14 +204,14 @@ def _shares(steps: int) -> np.ndarray:
     return np.linspace(0.0, 1.0, steps)
 
 
-def label(tracks: Tracks, row: int) -> str:
-    """What stands on an object's box: class, distance with its standard deviation."""
-    name, x_m = CLASSES[tracks.class_id[row]], tracks.xy_m[row, 0]
-    if not ON_ROAD[tracks.class_id[row]]:
-        return ""
-    if not np.isfinite(x_m):
-        return name
-    return f"{name} {x_m:.0f} m ±{max(np.sqrt(tracks.cov[row, 0, 0]), 0.1):.1f}"
+def labels(tracks: Tracks) -> list[str]:
+    """What stands on the objects' boxes: class, distance with its standard deviation; nothing on lights and signs."""
+    x_m, sigma_m = tracks.xy_m[:, 0].tolist(), np.maximum(np.sqrt(tracks.cov[:, 0, 0]), 0.1).tolist()
+    texts = []
+    for class_id, x, sigma in zip(tracks.class_id.tolist(), x_m, sigma_m, strict=True):
+        distance = f" {x:.0f} m ±{sigma:.1f}" if math.isfinite(x) else ""
+        texts.append(CLASSES[class_id] + distance if _ON_ROAD[class_id] else "")
+    return texts
 
 
 def status_lines(result: FrameResult) -> list[str]:

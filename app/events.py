@@ -90,7 +90,8 @@ class EventDetector:
         self, t_s: float, tracks: Tracks, lanes: Lanes, ego: EgoMotion, pose: CameraPose | None = None
     ) -> tuple[Event, ...]:
         """Events of one frame; ``t_s`` must not run back."""
-        tracks = tracks[(tracks.state != TrackState.TENTATIVE) & ON_ROAD[tracks.class_id]]
+        watched = (tracks.state != TrackState.TENTATIVE) & ON_ROAD[tracks.class_id]
+        tracks = tracks if watched.all() else tracks[watched]
         places = lane_positions(tracks.xy_m, lanes, path_curvature_pm=ego.path_curvature_pm)
         conditions = [
             *self._collisions(tracks, places),
@@ -160,12 +161,14 @@ class EventDetector:
 
     def _approach_rates(self, t_s: float) -> tuple[float, float]:
         """How fast the left and the right line come nearer, metres a second: slope over the last 0.6 s."""
-        recent = np.array([row for row in self._line_distances if t_s - row[0] <= 0.6])
-        if len(recent) < 3 or recent[-1, 0] - recent[0, 0] < 0.25:
+        recent = [row for row in self._line_distances if t_s - row[0] <= 0.6]
+        if len(recent) < 3 or recent[-1][0] - recent[0][0] < 0.25:
             return 0.0, 0.0
-        time = recent[:, 0] - recent[:, 0].mean()
-        slopes = -(time @ recent[:, 1:]) / (time @ time)
-        return float(slopes[0]), float(slopes[1])
+        middle_s = sum(row[0] for row in recent) / len(recent)
+        times = [row[0] - middle_s for row in recent]
+        left, right = (sum(time * row[k] for time, row in zip(times, recent, strict=True)) for k in (1, 2))
+        square = sum(time * time for time in times)
+        return -left / square, -right / square
 
     def _cut_ins(self, t_s: float, tracks: Tracks, places: LanePositions) -> Iterator[_Condition]:
         """A vehicle seen wholly beside a line of the ego lane a moment ago that is partly over it now, close ahead.

@@ -44,15 +44,16 @@ class Rows:
             ValueError: a single number, which is no selection of rows.
         """
         if isinstance(rows, np.ndarray) and rows.dtype == np.bool_ and rows.shape == (len(self),):
-            rows = np.flatnonzero(rows)  # once for all columns
+            rows = rows.nonzero()[0]  # once for all columns
         picked = object.__new__(type(self))
+        by_index = isinstance(rows, np.ndarray) and rows.dtype == np.int64 and rows.ndim == 1
         for name in self.__dataclass_fields__:  # type: ignore[attr-defined]
             array = getattr(self, name)
-            part = array[rows]
+            part = array.take(rows, axis=0) if by_index else array[rows]  # of few rows in half the time
             if part.ndim != array.ndim:
                 raise ValueError(f"{rows} picks no rows of {type(self).__name__}; give a mask, indices or a slice")
-            part.flags.writeable = array.flags.writeable
-            object.__setattr__(picked, name, part)
+            part.setflags(write=array.flags.writeable)
+            picked.__dict__[name] = part
         return picked
 
 

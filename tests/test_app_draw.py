@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from app.draw import Painter, boundaries_px, label, status_lines
+from app.draw import Painter, boundaries_px, labels, status_lines
 from app.draw_birdseye import BirdsEyePanel, _Trail, outlines, predictions
 from app.palette import ALERT, CLASS_COLOURS, WHITE, Strokes, bgr, frame_boxes, put_text, shade, text_width, tint
 from app.sprites import Sprite, lay_text
@@ -133,9 +133,8 @@ def test_predictions_take_the_own_speed_off_absolute_velocities_only() -> None:
 
 def test_labels_say_distance_and_sigma_and_nothing_they_do_not_know() -> None:
     seen = tracks(2, class_id=np.array([CLASS_ID["car"], CLASS_ID["traffic sign"]]))
-    assert label(seen, 0) == "car 12 m ±2.0"
-    assert label(seen, 1) == ""
-    assert label(tracks(1, xy_m=np.full((1, 2), np.nan)), 0) == "car"
+    assert labels(seen) == ["car 12 m ±2.0", ""]
+    assert labels(tracks(1, xy_m=np.full((1, 2), np.nan))) == ["car"]
 
 
 def test_the_status_names_the_nearest_vehicle_in_the_lane() -> None:
