@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from geometry.errors import InputError  # noqa: E402
 from perception.training.augment import AugmentConfig  # noqa: E402
 from perception.training.data import FrameSet, Labels  # noqa: E402
-from perception.training.model import ModelConfig  # noqa: E402
+from perception.training.model import Detector, ModelConfig  # noqa: E402
 from perception.training.optim import WeightAverage, adamw  # noqa: E402
 from perception.training.photometric import PhotometricConfig  # noqa: E402
 from perception.training.plots import plot_history  # noqa: E402
@@ -19,6 +19,7 @@ from perception.training.train import (  # noqa: E402
     Check,
     TrainConfig,
     Trainer,
+    blended,
     learning_rate,
     load_average,
     load_checkpoint,
@@ -54,6 +55,18 @@ def config(**changes) -> TrainConfig:
         "augment": SMALL,
     }
     return TrainConfig(**{**fields, **changes})
+
+
+def test_blended_networks_lie_between():
+    torch.manual_seed(0)
+    one, other = Detector(TINY), Detector(TINY)
+    other.train()(torch.rand(2, 3, 64, 64))  # moves the statistics of batch norms, counts of which are integers
+    mixed = blended(one, other, 0.25).state_dict()
+    for name, value in one.state_dict().items():
+        wanted = 0.75 * value + 0.25 * other.state_dict()[name] if value.is_floating_point() else value
+        torch.testing.assert_close(mixed[name], wanted)
+    with pytest.raises(InputError, match="cannot be blended; wanted two of one training"):
+        blended(one, Detector(replace(TINY, neck=24)), 0.5)
 
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine():

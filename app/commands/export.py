@@ -41,6 +41,13 @@ def export(
         float, typer.Option(min=0, max=1, help="Detections are shown from here on.", rich_help_panel=_NETWORK)
     ] = 0.35,
     version: Annotated[str, typer.Option(help="Goes into the file.", rich_help_panel=_NETWORK)] = "1",
+    blend: Annotated[
+        Path | None,
+        typer.Option(help="An earlier checkpoint of the same training to mix in.", rich_help_panel=_NETWORK),
+    ] = None,
+    blend_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Of that checkpoint's weights.", rich_help_panel=_NETWORK)
+    ] = 0.15,
 ) -> None:
     """Write the records of a run as CSV, Parquet, MOT Challenge, KITTI, COCO, MCAP or rerun; or a checkpoint as ONNX
     or torch.export program: averaged, folded to plain convolutions, decoding and metadata inside, checked against
@@ -51,13 +58,17 @@ def export(
     out = out or Path("roadlens.onnx")
     if out.suffix not in (".onnx", ".pt2"):
         raise InputError(f"--out {out}: must end in .onnx or .pt2")
-    if not what.is_file():
-        raise InputError(f"{what} is no file; give a checkpoint of roadlens train")
+    for path in filter(None, (what, blend)):
+        if not path.is_file():
+            raise InputError(f"{path} is no file; give a checkpoint of roadlens train")
     from perception.training.export import ExportConfig, export_onnx, export_program
-    from perception.training.train import load_average
+    from perception.training.train import blended, load_average
 
+    model = load_average(what)
+    if blend is not None:
+        model = blended(model, load_average(blend), blend_share)
     config = ExportConfig((width, height), free_size, score_threshold, version=version)
-    (export_onnx if out.suffix == ".onnx" else export_program)(load_average(what), out, config)
+    (export_onnx if out.suffix == ".onnx" else export_program)(model, out, config)
     Console().print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -231,6 +231,27 @@ def load_average(path: Path) -> Detector:
     return model.eval()
 
 
+def blended(model: Detector, other: Detector, share: float) -> Detector:
+    """A network whose weights are (1 - share) of one's and share of another's, in inference.
+
+    Networks on one path of training lie in one valley of the loss: the mean of their weights does what each does well
+    (model soups, Wortsman et al., ICML 2022). Of networks that were begun apart it does nothing of use.
+
+    Raises:
+        InputError: they are not of one size.
+    """
+    if model.config != other.config:
+        raise InputError(f"networks of {other.config} and {model.config} cannot be blended; wanted two of one training")
+    rest = other.state_dict()
+    mixed = {
+        name: torch.lerp(value, rest[name], share) if value.is_floating_point() else value
+        for name, value in model.state_dict().items()
+    }
+    out = Detector(model.config)
+    out.load_state_dict(mixed)
+    return out.eval()
+
+
 Report = Callable[[dict[str, float]], None]
 
 
