@@ -1,5 +1,6 @@
 """Compiled loops against plain NumPy and closed forms."""
 
+import itertools
 import math
 
 import cv2
@@ -9,8 +10,9 @@ import pytest
 from geometry.camera import Camera
 from perception.lanes import fit_kernels, kernels
 from perception.lanes.family import Shape, search
-from perception.lanes.fit import fit_family
+from perception.lanes.fit import Candidates, fit_family
 from perception.lanes.ridge import Crossings, find_crossings, marking_evidence
+from perception.lanes.select import pair_worth, pick_ego
 from perception.lanes.slices import HALF_WIDTH_M, STEP_M, SliceGrid
 
 CAMERA = Camera(1280, 720, 1000.0, 1000.0, 639.5, 359.5, height_m=1.5, pitch_rad=math.radians(3))
@@ -388,3 +390,25 @@ def test_places_in_lanes_follow_the_lines_and_their_tangents():
     nothing = fit_kernels.places(xy, np.full((2, 4), np.nan), ends, 3.5, 0.01)
     np.testing.assert_allclose(nothing[0], xy[:, 1] - 0.005 * xy[:, 0] ** 2)
     assert np.isnan(nothing[2]).all()
+
+
+def test_the_ego_pair_is_the_worthiest_of_all_pairs():
+    rng = np.random.default_rng(8)
+    found = 0
+    for _ in range(200):
+        count = int(rng.integers(0, 12))
+        base, evidence = rng.uniform(-6.0, 6.0, count), rng.uniform(-0.05, 0.5, count)
+        best, expected = -np.inf, (None, None)
+        for i, j in itertools.product(range(count), repeat=2):
+            lane = 2.4 <= base[i] - base[j] <= 4.7 and base[i] > -0.5 and base[j] < 0.5
+            if lane and min(evidence[i], evidence[j]) > 0.03:
+                worth = float(pair_worth(Candidates(base, evidence, evidence), i, j, 3.4))
+                if worth > best:
+                    best, expected = worth, (i, j)
+        left, right, width_m = pick_ego(Candidates(base, evidence, evidence), 3.4)
+        if expected[0] is None:
+            assert left is None or right is None
+            continue
+        found += 1
+        assert (left, right) == expected and width_m == base[left] - base[right]
+    assert found > 50

@@ -135,6 +135,20 @@ def test_heading_is_the_course_of_what_moves(axis, v, absolute, heading) -> None
     assert np.degrees(said[0]) == pytest.approx(heading, abs=1e-6)
 
 
+def test_headings_of_many_are_those_of_plain_numpy() -> None:
+    rng = np.random.default_rng(4)
+    axis, v = rng.uniform(-4.0, 4.0, 500), rng.normal(0.0, 4.0, (500, 2))
+    root = rng.normal(0.0, 0.5, (500, 2, 2))
+    cov = root @ root.swapaxes(1, 2)
+    course, speed = np.arctan2(v[:, 1], v[:, 0]), np.hypot(*v.T)
+    across = np.stack([-np.sin(course), np.cos(course)], axis=1)
+    sigma = np.sqrt(np.einsum("ri,rij,rj->r", across, cov, across)) / speed
+    front = np.where((speed > 1.5) & (np.cos(course - axis) < 0.0), axis + np.pi, axis)
+    heading = np.where((speed > 3.0) & (sigma < np.radians(8.0)), course, front)
+    np.testing.assert_allclose(facing(axis, v, cov, True), (heading + np.pi) % (2 * np.pi) - np.pi, atol=1e-12)
+    assert np.isnan(facing(axis[:1], np.full((1, 2), np.nan), np.full((1, 2, 2), np.nan), True)).sum() == 0
+
+
 def followed(kind: str, seed: int, noisy: bool = False) -> np.ndarray:
     """Rows (true x, relative error of x, its sigma, error of speed, normalised error squared of x, y, vx, vy) from one
     second after each birth on; own motion given, the camera known, boxes exact or with the noise that the filter

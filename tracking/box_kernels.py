@@ -278,3 +278,28 @@ def tangents(xy, coeff, reach, doubts, out):  # type: ignore[no-untyped-def]
             weights += 1.0 / (sigma * sigma)
             best = min(best, sigma)
         out[i, 0], out[i, 1] = total / weights, best  # lines of one road share its departures
+
+
+@compiled("void(f8[::1], f8[:,::1], f8[:,:,::1], UniTuple(f8, 3), f8[::1])")
+def fronts(axis, velocity, cov, limits, out):  # type: ignore[no-untyped-def]
+    """Headings from -pi up to pi: of what moves its course or the end of its axis nearer to it, else its axis.
+
+    Args:
+        axis: (N,) rad, modulo half a turn.
+        velocity, cov: (N, 2), (N, 2, 2) over ground.
+        limits: speed from which on the motion tells the front, and from which on a course may be surer than the axis
+            (m/s), and the deviation of a course up to which it is (rad).
+        out: (N,).
+    """
+    walking, rolling, sure = limits
+    for i in range(len(axis)):
+        speed, course = math.hypot(velocity[i, 0], velocity[i, 1]), math.atan2(velocity[i, 1], velocity[i, 0])
+        heading = axis[i]
+        if speed > walking and math.cos(course - heading) < 0.0:
+            heading += math.pi
+        if speed > rolling:
+            x, y = -math.sin(course), math.cos(course)
+            across = x * x * cov[i, 0, 0] + x * y * (cov[i, 0, 1] + cov[i, 1, 0]) + y * y * cov[i, 1, 1]
+            if across < (sure * speed) ** 2:
+                heading = course
+        out[i] = (heading + math.pi) % (2.0 * math.pi) - math.pi

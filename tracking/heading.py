@@ -66,14 +66,12 @@ def facing(axis_rad: np.ndarray, v_mps: np.ndarray, cov: np.ndarray, absolute: b
     """
     if not absolute or not len(axis_rad):
         return axis_rad
-    speed = np.hypot(v_mps[:, 0], v_mps[:, 1])
-    course = np.arctan2(v_mps[:, 1], v_mps[:, 0])
-    across = np.stack([-np.sin(course), np.cos(course)], axis=1)
-    spread = np.sqrt(np.maximum(np.einsum("ri,rij,rj->r", across, cov, across), 0.0)) / np.maximum(speed, 0.1)
-    turned = np.where(np.cos(course - axis_rad) < 0.0, axis_rad + math.pi, axis_rad)
-    axis = np.where(speed > _WALKING_MPS, turned, axis_rad)
-    heading = np.where((speed > _ROLLING_MPS) & (spread < _SURE_RAD), course, axis)
-    return (heading + math.pi) % (2 * math.pi) - math.pi
+    from tracking.box_kernels import fronts
+
+    out = np.empty(len(axis_rad))
+    limits = _WALKING_MPS, _ROLLING_MPS, _SURE_RAD
+    fronts(*(np.ascontiguousarray(part) for part in (axis_rad, v_mps, cov)), limits, out)
+    return out
 
 
 def _bin_widths() -> np.ndarray:

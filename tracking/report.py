@@ -67,7 +67,7 @@ def tracks_from(
 def _metric_columns(metric: MetricFilter | None, rows: np.ndarray) -> dict[str, np.ndarray]:
     if metric is not None:
         state = metric.state()
-        return {name: getattr(state, name)[rows] for name in _METRIC}
+        return {name: getattr(state, name).take(rows, axis=0) for name in _METRIC}
     return _unknown(len(rows))
 
 

@@ -347,3 +347,33 @@ def places(xy_m, coeff, ends_m, width_m, path_pm):  # type: ignore[no-untyped-de
             if x > ends_m[k, 2]:
                 lines[i, k] = math.nan
     return offset, lane, lines
+
+
+@compiled("Tuple((i8, i8))(f8[::1], f8[::1], f8, UniTuple(f8, 2), UniTuple(f8, 5))")
+def ego_pair(base, evidence, width_m, limits, worth):  # type: ignore[no-untyped-def]
+    """Indices of the left and the right boundary (K,) whose ``select.pair_worth`` is greatest, the first of equals; -1
+    twice where no two are a lane.
+
+    Args:
+        base, evidence: (K,) lateral places (m) and evidence.
+        width_m: of the lane that is expected.
+        limits: least evidence, and how far on the other side of the vehicle a boundary may be (m).
+        worth: least and greatest width (m), sigma of a width (m), what one sigma costs, and what each metre costs that
+            the vehicle is off the middle.
+    """
+    least, reach = limits
+    narrowest, widest, sigma, width_cost, centred_cost = worth
+    best, left, right = -math.inf, -1, -1
+    for i in range(len(base)):
+        if not (evidence[i] > least and base[i] > -reach):
+            continue
+        for j in range(len(base)):
+            width = base[i] - base[j]
+            if not (evidence[j] > least and base[j] < reach and narrowest <= width <= widest):
+                continue
+            off = (width - width_m) / sigma
+            total = math.sqrt(evidence[i]) + math.sqrt(evidence[j])
+            total += -0.5 * width_cost * off * off - 0.5 * centred_cost * abs(base[i] + base[j])
+            if total > best:
+                best, left, right = total, i, j
+    return left, right

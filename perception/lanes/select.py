@@ -12,6 +12,7 @@ _EGO_REACH_M = 0.5  # a boundary may pass under the vehicle while it changes lan
 _WIDTH_COST = 0.06  # evidence that one sigma of width is worth
 _MIN_EVIDENCE = 0.03
 _CENTRED_COST = 0.03  # per metre that the vehicle is off the lane's centre
+_WORTH = (MIN_WIDTH_M, MAX_WIDTH_M, WIDTH_SIGMA_M, _WIDTH_COST, _CENTRED_COST)
 
 
 def pick_lanes(
@@ -30,19 +31,14 @@ def pick_ego(candidates: Candidates, width_m: float | None) -> tuple[int | None,
     The width is near ``width_m`` (what is believed) where given. With one side in sight: the strongest boundary within
     a lane's reach.
     """
-    base, evidence = candidates.base_m, candidates.evidence
+    from perception.lanes.fit_kernels import ego_pair
+
+    base, evidence = (np.ascontiguousarray(part, np.float64) for part in (candidates.base_m, candidates.evidence))
     usual = USUAL_WIDTH_M if width_m is None else width_m
-    good = evidence > _MIN_EVIDENCE
-    left, right = (good & (base > -_EGO_REACH_M)).nonzero()[0], (good & (base < _EGO_REACH_M)).nonzero()[0]
-    if len(left) and len(right):
-        width = base[left][:, None] - base[right]
-        total = pair_worth(candidates, left[:, None], right, usual)
-        total[(width < MIN_WIDTH_M) | (width > MAX_WIDTH_M)] = -np.inf
-        best = int(total.argmax())
-        if np.isfinite(total.flat[best]):
-            i, j = divmod(best, len(right))
-            return int(left[i]), int(right[j]), float(width[i, j])
-    reach = good & (np.abs(base) < MAX_WIDTH_M)
+    left, right = ego_pair(base, evidence, usual, (_MIN_EVIDENCE, _EGO_REACH_M), _WORTH)
+    if left >= 0:
+        return left, right, float(base[left] - base[right])
+    reach = (evidence > _MIN_EVIDENCE) & (np.abs(base) < MAX_WIDTH_M)
     if not reach.any():
         return None, None, USUAL_WIDTH_M
     best = int(np.where(reach, evidence, -1.0).argmax())
@@ -53,9 +49,10 @@ def pair_worth(
     candidates: Candidates, left: np.ndarray | int, right: np.ndarray | int, width_m: float = USUAL_WIDTH_M
 ) -> np.ndarray:
     """What speaks for an ego pair, indices into the candidates: its evidence, a width near ``width_m``, its place."""
-    y, z, root = candidates.base_m[left], candidates.base_m[right], np.sqrt(candidates.evidence)
+    y, z, evidence = candidates.base_m[left], candidates.base_m[right], candidates.evidence
     off = (y - z - width_m) / WIDTH_SIGMA_M
-    return root[left] + root[right] - 0.5 * _WIDTH_COST * off * off - 0.5 * _CENTRED_COST * np.abs(y + z)
+    roots = np.sqrt(evidence[left]) + np.sqrt(evidence[right])
+    return roots - 0.5 * _WIDTH_COST * off * off - 0.5 * _CENTRED_COST * np.abs(y + z)
 
 
 def _outwards(candidates: Candidates, start: int, side: int, lane_m: float, count: int) -> list[int]:
