@@ -12,7 +12,7 @@ import numpy as np
 from app.video import frames
 from geometry.camera import Camera
 from geometry.errors import InputError
-from geometry.ground import hidden_edges, range_objects
+from geometry.ground import on_wheels, range_objects
 from geometry.types import GroundPoints
 from perception.types import Detections, Frame
 
@@ -29,7 +29,8 @@ class Ranger(Protocol):
 
 def range_by_box(frame: Frame, camera: Camera, found: Detections) -> GroundPoints:
     """By the boxes alone (``geometry.ground``)."""
-    return range_objects(camera, found.xyxy_px, found.class_id, hidden=hidden_edges(found.xyxy_px))
+    boxes, hidden = on_wheels(found.xyxy_px, found.class_id)
+    return range_objects(camera, boxes, found.class_id, hidden=hidden)
 
 
 class StereoRanger:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geometry.camera import Camera
-from geometry.size_priors import SizePriors, size_priors
+from geometry.size_priors import SIZE_PRIORS, SizePriors, size_priors
 from geometry.types import GroundPoints
 
 LEFT, TOP, RIGHT, BOTTOM = range(4)
@@ -53,6 +53,12 @@ class RangeNoise:
 
 DEFAULT_NOISE = RangeNoise()
 _HIDDEN_SHARE = 0.5
+_RIDES, _WHEELS = (
+    np.array([name in names for name in SIZE_PRIORS]) for names in (("person", "rider"), ("bicycle", "motorcycle"))
+)
+_OVER_WHEELS = 0.7  # of the narrower box's width: who rides sits above the wheels, who passes by does so for a moment
+_SADDLE = (0.2, 0.8)  # where the top of a two-wheeler is on the rider's box: below the head, above the feet
+_PEDALS = (-0.1, 0.3)  # how far below the feet the wheels end, in heights of the rider's box: 0.1 to 0.35 m of 1.5 m
 DEFAULT_PITCH_SIGMA_RAD = 0.010
 """Camera pitch against the road under the object: suspension and grade. The labelled boxes of KITTI stand off the
 plane of a fixed pitch by 0.3 to 0.5 degree within a drive, and drives differ by 0.4 degree and more."""
@@ -92,6 +98,41 @@ def hidden_edges(xyxy_px: np.ndarray, share: float = _HIDDEN_SHARE) -> np.ndarra
     hidden = np.empty(box.shape, bool)
     find(box, share, hidden)
     return hidden
+
+
+def on_wheels(xyxy_px: np.ndarray, class_id: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The boxes of ONE frame as they stand on the road: who rides does so on the wheels, not on the own feet.
+
+    A detector's rider ends at the feet, above the road, and the own bicycle stands lower in the picture; yet it is at
+    the same place, so it neither hides its rider nor is hidden. Height and contact with the road are those of both
+    together, as labels of cyclists have them (KITTI) and as the size prior of riders means it.
+
+    Args:
+        xyxy_px: (N, 4).
+        class_id: (N,) index into ``perception.types.CLASSES``.
+
+    Returns:
+        (N, 4) boxes, those of people on two-wheelers reaching down to where the wheels do, and (N, 4) bool, edges that
+        are hidden (``hidden_edges``).
+    """
+    box = np.array(xyxy_px, np.float64).reshape(-1, 4)
+    people, wheels = np.flatnonzero(_RIDES[class_id]), np.flatnonzero(_WHEELS[class_id])
+    if not len(people) or not len(wheels):
+        return box, hidden_edges(box)
+    a, b = box[people][:, None], box[wheels]
+    tall = np.maximum(a[..., BOTTOM] - a[..., TOP], 1e-9)
+    narrow = np.minimum(a[..., RIGHT] - a[..., LEFT], b[..., RIGHT] - b[..., LEFT])
+    shared = np.minimum(a[..., RIGHT], b[..., RIGHT]) - np.maximum(a[..., LEFT], b[..., LEFT])
+    saddle, pedals = (b[..., TOP] - a[..., TOP]) / tall, (b[..., BOTTOM] - a[..., BOTTOM]) / tall
+    rides = (shared > 0.0) & (shared >= _OVER_WHEELS * narrow)
+    rides &= (saddle > _SADDLE[0]) & (saddle < _SADDLE[1]) & (pedals > _PEDALS[0]) & (pedals < _PEDALS[1])
+    at, on = np.nonzero(rides)
+    level = box.copy()  # a pair stands at one place
+    np.maximum.at(box[:, BOTTOM], people[at], level[wheels[on], BOTTOM])
+    level[:, BOTTOM] = box[:, BOTTOM]
+    np.maximum.at(level[:, BOTTOM], wheels[on], box[people[at], BOTTOM])
+    np.maximum.at(level[:, BOTTOM], people[at], level[wheels[on], BOTTOM])
+    return box, hidden_edges(level)
 
 
 def box_slopes(camera: Camera, xyxy_px: np.ndarray, noise: RangeNoise = DEFAULT_NOISE) -> BoxSlopes:

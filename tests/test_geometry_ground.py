@@ -20,6 +20,7 @@ from geometry.ground import (
     box_slopes,
     fuse_cues,
     hidden_edges,
+    on_wheels,
     range_cues,
     range_objects,
 )
@@ -128,6 +129,33 @@ def test_edges_behind_a_nearer_box_by_hand() -> None:
     assert hidden_edges(np.array([truck, [100.0, 50.0, 200.0, 120.0]])).tolist() == [none, none]  # equally near
     assert hidden_edges(np.array([truck, [210.0, 0.0, 300.0, 300.0]])).tolist() == [none, none]  # beside it
     assert hidden_edges(np.empty((0, 4))).shape == (0, 4)
+
+
+def test_who_rides_stands_on_the_wheels_and_is_not_hidden_by_them() -> None:
+    rider, bicycle, person, car = (CLASS_ID[name] for name in ("rider", "bicycle", "person", "car"))
+    body, wheels = [100.0, 50.0, 150.0, 150.0], [105.0, 90.0, 145.0, 165.0]
+    none, foot = [False] * 4, [False, False, False, True]
+
+    def seen(boxes: list[list[float]], names: list[int]) -> tuple[list[list[float]], list[list[bool]]]:
+        box, hidden = on_wheels(np.array(boxes), np.array(names))
+        assert hidden.shape == box.shape == (len(boxes), 4)
+        return box.tolist(), hidden.tolist()
+
+    whole = [100.0, 50.0, 150.0, 165.0]
+    assert hidden_edges(np.array([body, wheels])).tolist()[0] == foot
+    assert seen([body, wheels], [rider, bicycle]) == ([whole, wheels], [none, none])
+    assert seen([wheels, body], [bicycle, person]) == ([wheels, whole], [none, none])
+    lower = [100.0, 50.0, 150.0, 170.0]  # found a little too low: it stays, and hides no wheel
+    assert seen([lower, wheels], [rider, bicycle]) == ([lower, wheels], [none, none])
+    assert seen([body, body, wheels], [rider, person, bicycle])[0] == [whole, whole, wheels]
+    beside, nearer = [140.0, 90.0, 200.0, 165.0], [100.0, 120.0, 160.0, 230.0]  # others' bicycles
+    assert seen([body, beside], [rider, bicycle]) == ([body, beside], [[False, False, True, False], none])
+    assert seen([body, nearer], [rider, bicycle]) == ([body, nearer], [foot, none])
+    hides = [90.0, 120.0, 160.0, 220.0]  # a car before both, and before the sides of the wheels
+    box, hidden = seen([body, wheels, hides], [rider, bicycle, car])
+    assert (box, hidden) == ([whole, wheels, hides], [foot, [True, False, True, True], none])
+    assert seen([body, wheels], [car, car]) == ([body, wheels], [foot, none])
+    assert on_wheels(np.empty((0, 4)), np.empty(0, np.int64))[0].shape == (0, 4)
 
 
 def test_a_hidden_foot_leaves_a_range_by_what_is_seen() -> None:
