@@ -17,7 +17,7 @@ from perception.types import CLASS_ID
 from tracking.box_model import LOG_H, SHARED, STATES, YAWS_RAD, Step, edges, move, sides, turns
 from tracking.motion import MetricFilter, MetricState, MotionConfig, time_to_collision
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
-from tracking.size import apply_priors, wide_prior
+from tracking.size import WidePrior, apply_priors, exchange_prior, wide_prior
 from tracking.types import EgoMotion
 
 CAMERA = Camera(1242, 375, 721.5, 721.5, 609.6, 172.9, 1.65)
@@ -260,6 +260,43 @@ def test_mixture_in_place_of_the_wide_prior_equals_importance_sampling() -> None
     )
 
 
+def test_another_class_wide_prior_equals_a_filter_begun_with_it() -> None:
+    """Two rows and the shared unknowns as one joint Gaussian, in information form."""
+    rng, unknowns = np.random.default_rng(5), 3
+    old = WidePrior(np.array([0.5, -0.5, 0.3]), np.array([0.1, 0.2, 0.3]))
+    new = WidePrior(np.array([0.1, -0.6, 0.9]), np.array([0.4, 0.1, 0.35]))
+    count, sizes = 2 * STATES + unknowns, np.arange(LOG_H, LOG_H + 3)
+
+    def joint(prior: WidePrior) -> tuple[np.ndarray, np.ndarray]:
+        whole = information.copy()
+        whole[sizes, sizes] += prior.sigma**-2.0
+        cov = np.linalg.inv(whole)
+        at_zero = push.copy()
+        at_zero[sizes] += prior.sigma**-2.0 * prior.mean
+        return cov @ at_zero, cov
+
+    def split(mean: np.ndarray, cov: np.ndarray) -> tuple[Shared, RowsGiven]:
+        own, s = [slice(0, STATES), slice(STATES, 2 * STATES)], slice(2 * STATES, count)
+        gain = np.array([cov[row, s] @ np.linalg.inv(cov[s, s]) for row in own])
+        given_s = np.array([cov[row, row] - G @ cov[s, row] for row, G in zip(own, gain, strict=True)])
+        return Shared(mean[s], cov[s, s]), RowsGiven(np.array([mean[row] for row in own]), given_s, gain)
+
+    # Rows are independent given the shared unknowns: no information links one to the other.
+    information, push = np.zeros((count, count)), rng.standard_normal(count)
+    for row in range(2):
+        at = np.r_[row * STATES : (row + 1) * STATES, 2 * STATES : count]
+        information[np.ix_(at, at)] += positive(rng, STATES + unknowns, STATES + unknowns)
+    shared, rows = split(*joint(old))
+    shared = exchange_prior(shared, rows, 0, old, new)
+    right_shared, right = split(*joint(new))
+    for got, wanted in zip(
+        (shared.mean, shared.cov, rows.mean, rows.cov, rows.gain),
+        (right_shared.mean, right_shared.cov, right.mean, right.cov, right.gain),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, wanted, atol=1e-9)
+
+
 # -- worlds -----------------------------------------------------------------------------------------------------------
 
 
@@ -273,16 +310,18 @@ def drive(
     hwl: tuple[float, float, float],
     ego: EgoMotion | None,
     camera: Camera = CAMERA,
+    votes: np.ndarray | None = None,
 ) -> list[MetricState]:
-    """One body along the road at y = 0.5, its nearest face at ``near_m`` frame by frame, 10 frames a second."""
-    answers = []
+    """One body along the road at y = 0.5, its nearest face at ``near_m`` frame by frame, 10 frames a second; a car, or
+    of the classes voted frame by frame."""
+    answers, votes = [], np.full(len(near_m), CAR) if votes is None else votes
     for index, x in enumerate(near_m):
         box, _ = outline_px(camera, np.array([[*hwl, x + hwl[2] / 2, 0.5, 0.0, 0.0]]))
         metric.predict(0.1 if index else 0.0, ego)
         if index:
-            metric.update(np.array([0]), unranged(1), box, np.array([CAR]), CAMERA, 0.1 * index)
+            metric.update(np.array([0]), unranged(1), box, votes[[index]], CAMERA, 0.1 * index)
         else:
-            metric.birth(unranged(1), box, np.array([CAR]), CAMERA, 0.0)
+            metric.birth(unranged(1), box, votes[[0]], CAMERA, 0.0)
         answers.append(metric.state())
     return answers
 
@@ -341,6 +380,46 @@ def test_an_object_whose_foot_was_hidden_keeps_its_distance_when_it_comes_into_v
         if index >= 5:
             assert metric.state().xy_m[0, 0] == pytest.approx(30.0, rel=0.25)
     assert metric.state().size_m[0, 0] == pytest.approx(3.2, rel=0.15)
+
+
+OWN_12 = EgoMotion(speed_mps=12.0, speed_sigma_mps=0.1, source="given")
+
+
+@pytest.mark.parametrize("born", ["rider", "person"])
+def test_a_bicycle_taken_for_its_rider_gets_its_own_distance_when_it_is_voted_one(born: str) -> None:
+    """It looked as far as a body of a rider's height is; the size changes a while after the vote, and the place."""
+    near, bicycle = 28.0 - 0.5 * np.arange(40), CLASS_ID["bicycle"]
+    votes = np.where(np.arange(40) < 12, CLASS_ID[born], bicycle)
+    answers = drive(MetricFilter(), near, (1.10, 0.55, 1.75), OWN_12, votes=votes)
+    x_m = np.array([answer.xy_m[0, 0] for answer in answers])
+    assert x_m[11] > 1.15 * near[11]
+    np.testing.assert_allclose(x_m[18:], near[18:], rtol=0.10)
+    right = drive(MetricFilter(), near, (1.10, 0.55, 1.75), OWN_12, votes=np.full(40, bicycle))
+    for now, other in zip(answers[18:], right[18:], strict=True):
+        assert abs(now.xy_m[0, 0] - other.xy_m[0, 0]) < math.sqrt(other.cov[0, 0, 0])
+        assert abs(now.v_mps[0, 0] - other.v_mps[0, 0]) < math.sqrt(other.cov[0, 2, 2])
+
+
+@pytest.mark.parametrize("hwl", [(1.5, 1.65, 4.0), (2.1, 1.9, 5.0)])
+def test_a_car_that_flickers_to_a_truck_and_back_keeps_its_velocity(hwl: tuple[float, float, float]) -> None:
+    near, frame = 40.0 - 0.4 * np.arange(60), np.arange(60)
+    votes = np.where((frame >= 20) & (frame < 32), CLASS_ID["truck"], CAR)
+    steady = drive(MetricFilter(), near, hwl, OWN_12)
+    flickered = drive(MetricFilter(), near, hwl, OWN_12, votes=votes)
+    for was, now in zip(steady[18:], flickered[18:], strict=True):
+        assert abs(now.v_mps[0, 0] - was.v_mps[0, 0]) < math.sqrt(now.cov[0, 2, 2])
+        assert now.ttc_s[0] == pytest.approx(was.ttc_s[0], rel=0.25)
+    end, always = flickered[-1], steady[-1]
+    assert abs(end.xy_m[0, 0] - always.xy_m[0, 0]) < math.sqrt(end.cov[0, 0, 0])
+    assert end.v_mps[0, 0] == pytest.approx(always.v_mps[0, 0], abs=0.5)
+
+
+def test_a_vote_that_does_not_last_changes_nothing() -> None:
+    near, votes = 40.0 - 0.4 * np.arange(30), np.where(np.arange(30) % 8 < 4, CAR, CLASS_ID["truck"])
+    steady = drive(MetricFilter(), near, (1.5, 1.65, 4.0), OWN_12)[-1]
+    flickered = drive(MetricFilter(), near, (1.5, 1.65, 4.0), OWN_12, votes=votes)[-1]
+    np.testing.assert_array_equal(flickered.xy_m, steady.xy_m)
+    np.testing.assert_array_equal(flickered.cov, steady.cov)
 
 
 def test_many_objects_tell_the_pitch() -> None:

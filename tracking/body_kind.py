@@ -67,6 +67,13 @@ class BodyKinds:
         for name in ("_log_h", "_log_prior", "_mean", "_var", "_log_like", "_since_s", "_wide"):
             setattr(self, name, getattr(self, name)[mask])
 
+    def change(self, rows: np.ndarray, class_id: np.ndarray) -> None:
+        """Rows are of these classes after all: other heights are weighed from now on."""
+        priors = size_priors(class_id)
+        self._log_h[rows], self._log_prior[rows] = _grid(priors)
+        self._wide[rows] = priors.moments()[0]
+        self.forget(rows)
+
     def forget(self, rows: np.ndarray) -> None:
         """Begin anew with some rows."""
         self._mean[rows], self._var[rows], self._log_like[rows] = 0.0, -1.0, 0.0

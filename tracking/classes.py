@@ -20,5 +20,6 @@ FLICKER_COST = 0.1
 """Likeness lost where the class differs inside a group: a tie-breaker, so that the equal class wins where both fit."""
 FADE = 0.95
 """Older votes fade by this factor with each detection: about 20 detections decide."""
+TWO_WHEELED = np.array([name in ("bicycle", "motorcycle") for name in CLASSES])
 HEIGHT_M = np.exp(size_priors(np.arange(len(CLASSES))).log_mean[:, 0])
 """Height of the objects of each class, metres: how far away one is that stands so high in the picture."""

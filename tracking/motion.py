@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from geometry.camera import Camera
-from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, box_slopes, hidden_edges, lateral_position
+from geometry.ground import BOTTOM, LEFT, RIGHT, TOP, BoxSlopes, box_slopes, lateral_position, on_wheels
 from geometry.size_priors import size_priors
 from geometry.types import GroundPoints
 from perception.types import Lanes
@@ -43,6 +43,7 @@ from tracking.box_model import (
     sides,
     turns,
 )
+from tracking.classes import TWO_WHEELED
 from tracking.collision import time_to_collision
 from tracking.heading import heading_prior, likeliest, weigh_headings
 from tracking.metric_state import MetricState, metric_state
@@ -50,7 +51,7 @@ from tracking.motion_config import MotionConfig
 from tracking.own_road import OwnRoad
 from tracking.road_direction import RoadAxes
 from tracking.shared_filter import Measured, RowsGiven, Shared, predict_rows, predict_shared, surprise, update
-from tracking.size import Joined, apply_priors, wide_prior
+from tracking.size import Joined, WidePrior, apply_priors, exchange_prior, wide_prior
 from tracking.standing import CALM, OwnWay, Standing
 from tracking.types import EgoMotion
 
@@ -65,6 +66,7 @@ _ANYWHERE = 1.0  # variance of log x
 _IMPOSSIBLE = 3.5  # sigmas from every kind's height
 _MEMORY = 6
 _UNKNOWNS = SHARED + _MEMORY
+_LASTING = 5  # updates in a row: votes that stand equal flicker, and each change lets go of what is known of the kind
 _LOG_RANGE = (math.log(_NEAREST_M), math.log(_FARTHEST_M))
 
 
@@ -76,6 +78,7 @@ class MetricFilter:
         self._rows = RowsGiven(np.empty((0, STATES)), np.empty((0, STATES, STATES)), np.empty((0, STATES, _UNKNOWNS)))
         self._log_yaw = np.empty((0, len(YAWS_RAD)))
         self._class_id = np.empty(0, np.int64)
+        self._outvoted = np.empty(0, np.int64)  # updates in a row that named another class
         self._known = np.empty(0, bool)
         self._seen = np.empty(0, bool)
         self._road = OwnRoad(config)
@@ -221,6 +224,7 @@ class MetricFilter:
         self._rows = RowsGiven(*(np.concatenate(pair) for pair in zip(_parts(self._rows), _parts(born), strict=True)))
         self._log_yaw = np.concatenate([self._log_yaw, np.tile(np.log(self._yaw_prior), (count, 1))])
         self._class_id = np.concatenate([self._class_id, ids])
+        self._outvoted = np.concatenate([self._outvoted, np.zeros(count, np.int64)])
         self._known = np.concatenate([self._known, np.zeros(count, bool)])
         self._seen = np.concatenate([self._seen, np.zeros(count, bool)])
         self._road.append(ids)
@@ -238,17 +242,19 @@ class MetricFilter:
         camera: Camera | None,
         t_s: float,
     ) -> None:
-        """Take in the matched objects of this frame, one per row of ``rows``."""
+        """Take in the matched objects of this frame, one per row of ``rows``; ``class_id`` are the voted classes."""
         rows = np.asarray(rows, np.int64)
         if camera is None or not len(rows):
             return
-        seen = box_slopes(camera, xyxy_px, self.config.noise)
+        boxes, hidden = on_wheels(xyxy_px, class_id)
+        seen = box_slopes(camera, boxes, self.config.noise)
         if not self.config.whole:
-            seen = seen.without(hidden_edges(xyxy_px))
+            seen = seen.without(hidden)
         usable = seen.seen[:, BOTTOM] | (seen.seen[:, LEFT] & seen.seen[:, RIGHT])
         rows = rows[usable]
         if len(rows):
             seen = seen[usable]
+            self._follow_votes(rows, np.asarray(class_id, np.int64)[usable], seen, camera)
             new = ~self._known[rows]
             if new.any():
                 self._place(rows[new], seen[new], camera)
@@ -258,6 +264,37 @@ class MetricFilter:
                 self._measure_ranges(rows, ranges[usable])
             self._seen[rows] = True
             self._answer = None
+
+    def _follow_votes(self, rows: np.ndarray, class_id: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
+        """Rows that have been voted another class for long get its sizes, and the road that all share what follows.
+
+        A bicycle that was taken for its rider is another body: what was believed of size and place was linearised
+        about the wrong one, so both are begun anew. A car that is called a truck is the same body.
+        """
+        self._outvoted[rows] = np.where(class_id != self._class_id[rows], self._outvoted[rows] + 1, 0)
+        due = self._outvoted[rows] >= _LASTING
+        if not due.any():
+            return
+        rows, class_id, seen = rows[due], class_id[due], seen[due]
+        priors = size_priors(class_id)
+        other = self._known[rows] & (TWO_WHEELED[class_id] != TWO_WHEELED[self._class_id[rows]])
+        held = WidePrior(self._kinds.wide_mean(rows), wide_prior(size_priors(self._class_id[rows])).sigma)
+        for k, row in enumerate(rows):
+            self._shared = exchange_prior(self._shared, self._rows, int(row), held[k], wide_prior(priors)[k])
+        self._class_id[rows], self._outvoted[rows] = class_id, 0
+        self._kinds.change(rows, class_id)
+        self._road.change(rows, class_id)
+        if other.any():
+            self._resize(rows[other], seen[other], camera)
+
+    def _resize(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
+        """Size, place and road anew about the box; bearing and shares of the distance a second have no size in them."""
+        part, moves = self._rows, np.array([BEARING, RATE_X, RATE_Y, ACCELERATION])
+        row, block = np.ix_(rows, moves), np.ix_(rows, moves, moves)
+        kept = part.mean[row], part.cov[block], part.gain[row]
+        self._forget(rows)
+        self._place(rows, seen, camera)
+        part.mean[row], part.cov[block], part.gain[row] = kept
 
     def _place(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
         """Diffuse places of rows seen for the first time, about where their size puts them."""
@@ -375,7 +412,7 @@ class MetricFilter:
             self._shared = self._join(np.flatnonzero(gone)).shared
             self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
         self._rows = RowsGiven(*(a[mask] for a in _parts(self._rows)))
-        for name in ("_log_yaw", "_known", "_seen", "_class_id"):
+        for name in ("_log_yaw", "_known", "_seen", "_class_id", "_outvoted"):
             setattr(self, name, getattr(self, name)[mask])
         self._road.keep(mask)
         self._axes.keep(mask)

@@ -36,10 +36,15 @@ class OwnRoad:
 
     def append(self, class_id: np.ndarray) -> None:
         """Add rows of objects of these classes."""
-        config = self._config
-        aside_m = np.where(np.isin(class_id, _ON_KERBS), config.kerb_m, config.own_road_m)
-        self._aside_m = np.concatenate([self._aside_m, aside_m])
+        self._aside_m = np.concatenate([self._aside_m, self._usual_aside_m(class_id)])
         self._scale2 = np.concatenate([self._scale2, np.ones(len(class_id))])
+
+    def change(self, rows: np.ndarray, class_id: np.ndarray) -> None:
+        """Rows are of these classes after all; their departures drift to what is usual there."""
+        self._aside_m[rows] = self._usual_aside_m(class_id)
+
+    def _usual_aside_m(self, class_id: np.ndarray) -> np.ndarray:
+        return np.where(np.isin(class_id, _ON_KERBS), self._config.kerb_m, self._config.own_road_m)
 
     def keep(self, mask: np.ndarray) -> None:
         """Drop the rows where mask is False."""

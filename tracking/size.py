@@ -19,6 +19,8 @@ from geometry.size_priors import SizePriors
 from tracking.box_model import LOG_H
 from tracking.shared_filter import RowsGiven, Shared, inverse
 
+_SIZES = 3
+_MOST_AT_ONCE = 0.95  # share of what is known of a size that taking a prior out of it may take away
 _WIDER = 1.3  # the wide prior against the whole mixture: what the road tells of a size must not be drawn to the middle
 
 
@@ -29,12 +31,48 @@ class WidePrior:
     mean: np.ndarray
     sigma: np.ndarray
 
+    def __getitem__(self, row: int) -> WidePrior:
+        return WidePrior(self.mean[row], self.sigma[row])
+
 
 @lru_cache(maxsize=256)
 def wide_prior(priors: SizePriors) -> WidePrior:
     """A Gaussian that is wider than every kind of the class; kept for priors that are asked for again."""
     mean, sigma = priors.moments()
     return WidePrior(mean, _WIDER * np.maximum(sigma, 1.25 * priors.spread.max(axis=1)))
+
+
+def exchange_prior(shared: Shared, rows: RowsGiven, at: int, old: WidePrior, new: WidePrior) -> Shared:
+    """Put another class's wide prior in the place of the one that row ``at`` holds, as if it had been begun so.
+
+    A Gaussian's prior is one term of its information, each size's a term of its own: three steps of rank one (Sherman
+    and Morrison), by row and shared unknowns jointly. ``rows`` are changed in place, all of them by what the shared
+    unknowns learn; what the boxes told of velocity, place and road stays.
+
+    Args:
+        old, new: of one object, mean and sigma (3,) each.
+
+    Returns:
+        the shared unknowns.
+    """
+    for size in range(_SIZES):
+        state = LOG_H + size
+        taken, given = float(old.sigma[size]) ** -2.0, float(new.sigma[size]) ** -2.0
+        step, link = rows.cov[at, :, state].copy(), rows.gain[at, state].copy()
+        along = shared.cov @ link
+        variance = step[state] + link @ along
+        more = max(given - taken, -_MOST_AT_ONCE / variance)  # what drifts has lost some of the old prior already
+        kept = given - more
+        push = given * new.mean[size] - kept * old.mean[size] - more * rows.mean[at, state]
+        alone = step / (1.0 + more * step[state])
+        rows.mean[at] += alone * push
+        rows.cov[at] -= more * alone[:, None] * step
+        rows.gain[at] -= more * alone[:, None] * link
+        moved = along * push / (1.0 + more * variance)
+        after = shared.cov - more * along[:, None] * along / (1.0 + more * variance)
+        rows.mean[:] += rows.gain @ moved
+        shared = Shared(shared.mean + moved, after)
+    return shared
 
 
 @dataclass(frozen=True, eq=False)
