@@ -131,14 +131,17 @@ class BirdsEyePanel:
         kept = {}
         places = self.px_from_vehicle(tracks.xy_m)
         known = (np.isfinite(places).all(axis=1) & ON_ROAD[tracks.class_id]).tolist()
-        colours = colours_of(tracks.class_id)[:, None]
-        for track_id, place, shown, colour in zip(
-            tracks.track_id.tolist(), places.tolist(), known, colours, strict=True
+        points, lengths, drawn = array("d"), [], []
+        for row, (track_id, place, shown) in enumerate(
+            zip(tracks.track_id.tolist(), places.tolist(), known, strict=True)
         ):
             trail = kept[track_id] = self._trails.get(track_id) or _Trail()
             line = trail.go_on(t_s, place if shown else ())
-            if len(line) > 1:
-                lines.add(line[None], colour, _THIN_PX)
+            if len(line) > 2:
+                points.extend(line)
+                lengths.append(len(line) // 2)
+                drawn.append(row)
+        lines.add_uneven(np.array(points).reshape(-1, 2), lengths, colours_of(tracks.class_id[drawn]), _THIN_PX)
         self._trails = kept
 
     def _objects(self, panel: np.ndarray, lines: Strokes, result: FrameResult, alert: np.ndarray) -> None:
@@ -171,8 +174,8 @@ class _Trail:
         self._t_s: deque[float] = deque()
         self._px = array("d")  # x, y of each point, one after the other
 
-    def go_on(self, t_s: float, place: Sequence[float]) -> np.ndarray:
-        """(K, 2) points with this one, if there is one, and without those that are too old."""
+    def go_on(self, t_s: float, place: Sequence[float]) -> array[float]:
+        """x, y of one point after the other, with this one, if there is one, and without those that are too old."""
         if place:
             if len(self._t_s) > 1 and abs(place[0] - self._px[-4]) + abs(place[1] - self._px[-3]) < _TRAIL_STEP_PX:
                 self._t_s.pop()
@@ -182,7 +185,7 @@ class _Trail:
         while self._t_s and t_s - self._t_s[0] > _TRAIL_S:
             self._t_s.popleft()
             del self._px[:2]
-        return np.array(self._px).reshape(-1, 2)
+        return self._px
 
 
 def outlines(tracks: Tracks, scale_px_per_m: float) -> tuple[np.ndarray, np.ndarray]:

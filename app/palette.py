@@ -105,6 +105,17 @@ class Strokes:
             self._widths_px.append(width_px)
             self._colours.append(colours_bgr)
 
+    def add_uneven(
+        self, points_px: np.ndarray, lengths: Sequence[int], colours_bgr: np.ndarray, width_px: float
+    ) -> None:
+        """N lines one after the other in (K, 2) points, so many points of each, in colours (N, 3)."""
+        if lengths:
+            self._points.append(points_px)
+            self._counts.extend([1] * len(lengths))
+            self._lengths.extend(lengths)
+            self._widths_px.extend([width_px] * len(lengths))
+            self._colours.append(colours_bgr)
+
     def draw(self, image: np.ndarray) -> None:
         """Draw them on the picture in place."""
         from app.picture_kernels import strokes

@@ -179,6 +179,19 @@ def test_an_ellipse_leans_as_its_covariance_does() -> None:
     np.testing.assert_allclose(np.einsum("ki,ij,kj->k", outline, np.linalg.inv(truth), outline), 4.0)
 
 
+def test_lines_of_any_length_are_drawn_as_one_by_one() -> None:
+    lines = [np.array([[5.0, 5.0], [90.0, 40.0]]), np.array([[10.0, 60.0], [50.0, 20.0], [80.0, 90.0]])]
+    colours, pictures = np.array([[255, 0, 0], [0, 200, 90]]), [np.zeros((100, 100, 3), np.uint8) for _ in range(2)]
+    each, together = Strokes(), Strokes()
+    for line, colour in zip(lines, colours, strict=True):
+        each.add(line[None], [colour], 2.5)
+    together.add_uneven(np.concatenate(lines), [2, 3], colours, 2.5)
+    each.draw(pictures[0])
+    together.draw(pictures[1])
+    np.testing.assert_array_equal(*pictures)
+    assert pictures[0].any()
+
+
 def test_areas_are_tinted_where_opencv_fills_them() -> None:
     image = np.full((200, 300, 3), 100, np.uint8)
     bent = np.array([[20.0, 195.0], [60.0, 120.0], [140.0, 40.0], [160.0, 40.0], [280.0, 195.0]])
@@ -272,10 +285,10 @@ def test_outlines_stand_where_the_bodies_do() -> None:
 
 def test_a_trail_leads_to_where_the_object_is_and_is_forgotten_after_its_time() -> None:
     trail = _Trail()
-    lines = [trail.go_on(0.1 * k, (k, 160 * k)) for k in range(40)]
-    assert lines[-1][-1].tolist() == [39, 160 * 39] and lines[-1][0].tolist() == [19, 160 * 19]
+    line = [trail.go_on(0.1 * k, (k, 160 * k)) for k in range(40)][-1]
+    assert line[-2:].tolist() == [39, 160 * 39] and line[:2].tolist() == [19, 160 * 19]
     still = _Trail()
     for k in range(10):
         last = still.go_on(0.1 * k, (0.2 * k, 0.0))
-    np.testing.assert_allclose(last, [[0, 0], [1.8, 0]])
+    np.testing.assert_allclose(last, [0, 0, 1.8, 0])
     assert len(still.go_on(9.0, ())) == 0
