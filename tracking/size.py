@@ -57,11 +57,12 @@ def exchange_prior(shared: Shared, rows: RowsGiven, at: int, old: WidePrior, new
     """
     for size in range(_SIZES):
         state = LOG_H + size
-        taken, given = float(old.sigma[size]) ** -2.0, float(new.sigma[size]) ** -2.0
         step, link = rows.cov[at, :, state].copy(), rows.gain[at, state].copy()
         along = shared.cov @ link
         variance = step[state] + link @ along
-        more = max(given - taken, -_MOST_AT_ONCE / variance)  # what drifts has lost some of the old prior already
+        given = float(new.sigma[size]) ** -2.0
+        taken = min(float(old.sigma[size]) ** -2.0, 1.0 / variance)  # noise has taken some of the old prior already
+        more = max(given - taken, -_MOST_AT_ONCE / variance)
         kept = given - more
         push = given * new.mean[size] - kept * old.mean[size] - more * rows.mean[at, state]
         alone = step / (1.0 + more * step[state])
