@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class _Condition:
     text: str
 
 
+_CYCLES = np.array([name in ("rider", "bicycle") for name in CLASSES])
 _DRIVES = np.array([ON_ROAD[index] and name != "person" for index, name in enumerate(CLASSES)])
 
 
@@ -174,7 +176,8 @@ class EventDetector:
         """A vehicle seen wholly beside a line of the ego lane a moment ago that is partly over it now, close ahead.
 
         The line itself must be seen, then and now: where it is only guessed from a usual width, a lane that seems to
-        widen would put the neighbours of a traffic jam into ours.
+        widen would put the neighbours of a traffic jam into ours. Cyclists ride on the line and are narrow: a wrong
+        place of a few decimetres would take them over it, so they must be seen to move into the lane as well.
         """
         half_m = _known(tracks.size_m[:, 1], _CAR_WIDTH_M) / 2
         near = (tracks.xy_m[:, 0] > 0) & (tracks.xy_m[:, 0] < self.config.cut_in_range_m) & _DRIVES[tracks.class_id]
@@ -190,6 +193,9 @@ class EventDetector:
                 distance_m, side = float(tracks.xy_m[row, 0]), ("left", "right")[column]
                 text = f"{CLASSES[tracks.class_id[row]]} cuts in from the {side} at {distance_m:.0f} m"
                 starts = bool(over_m[row, column] > self.config.cut_in_depth_m)
+                if _CYCLES[tracks.class_id[row]]:
+                    inwards_mps = float(tracks.v_mps[row, 1]) * (-1.0, 1.0)[column]
+                    starts &= inwards_mps > math.sqrt(tracks.cov[row, 3, 3])
                 yield _Condition((EventKind.CUT_IN, track_id), starts, True, distance_m, text)
 
     def _calibration(self, t_s: float, pose: CameraPose | None) -> Iterator[Event]:

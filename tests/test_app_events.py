@@ -150,6 +150,19 @@ def test_a_neighbour_is_no_cut_in_where_its_line_is_only_guessed() -> None:
     assert of(drive(EventDetector(), [(neighbour, seen) for seen in both], 5.0), EventKind.CUT_IN, "start")
 
 
+@pytest.mark.parametrize(("sideways_mps", "warned"), [(-1.5, True), (-0.4, False), (1.5, False)])
+def test_a_cyclist_cuts_in_only_by_moving_into_the_lane(sideways_mps: float, warned: bool) -> None:
+    """Placed beside the line at first, 0.3 m over it later: an error of place, or a move beyond the speed's sigma."""
+    rides = {
+        "class_id": [CLASS_ID["rider"]], "size_m": [[1.74, 0.6, 1.76]], "absolute": [True],
+        "v_mps": [[4.6, sideways_mps]], "cov": [np.diag([0.25, 0.04, 1.0, 0.25])],
+    }  # fmt: skip
+    frames = [(a_track(xy_m=[[12.0, 2.1 if i < 10 else 1.75]], **rides), lanes()) for i in range(40)]
+    starts = of(drive(EventDetector(), frames, 12.0), EventKind.CUT_IN, "start")
+    assert bool(starts) == warned
+    assert all("rider cuts in from the left" in start.text for start in starts)
+
+
 def test_who_crosses_on_foot_does_not_cut_in() -> None:
     crossing = [
         (a_track(xy_m=[[20.0, 3.5 - 1.0 * i * DT_S]], class_id=[CLASS_ID["person"]]), lanes()) for i in range(75)
