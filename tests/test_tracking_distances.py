@@ -16,12 +16,13 @@ from geometry.errors import InputError
 from geometry.types import GroundPoints
 from perception.synthetic import FrameTruth, Scene, make_scene
 from perception.types import Detections, Frame
+from tracking.bodies import bodies
 from tracking.config import TrackerConfig
 from tracking.ego_motion import EgoMotionEstimator
 from tracking.heading import facing
 from tracking.motion import MetricFilter, MotionConfig
 from tracking.tracker import Tracker
-from tracking.types import EgoMotion
+from tracking.types import EgoMotion, Tracks
 
 CAMERA = Camera(640, 360, 520.0, 520.0, 319.5, 169.5, 1.4)
 
@@ -147,6 +148,21 @@ def test_headings_of_many_are_those_of_plain_numpy() -> None:
     heading = np.where((speed > 3.0) & (sigma < np.radians(8.0)), course, front)
     np.testing.assert_allclose(facing(axis, v, cov, True), (heading + np.pi) % (2 * np.pi) - np.pi, atol=1e-12)
     assert np.isnan(facing(axis[:1], np.full((1, 2), np.nan), np.full((1, 2, 2), np.nan), True)).sum() == 0
+
+
+def test_bodies_lie_behind_their_nearest_faces_as_plain_numpy_has_them() -> None:
+    rng = np.random.default_rng(6)
+    empty, columns = Tracks.empty(), {}
+    for name in Tracks.__dataclass_fields__:
+        like = getattr(empty, name)
+        columns[name] = rng.normal(1.0, 1.0, (9, *like.shape[1:])).astype(like.dtype)
+    columns["size_m"][3], columns["yaw_rad"][4], columns["xy_m"][5] = np.nan, np.nan, np.nan
+    size_m = np.where(np.isnan(columns["size_m"]), (1.5, 1.8, 4.2), columns["size_m"])
+    yaw_rad = np.where(np.isnan(columns["yaw_rad"]), 0.0, columns["yaw_rad"])
+    deep_m = np.abs(np.cos(yaw_rad)) * size_m[:, 2] + np.abs(np.sin(yaw_rad)) * size_m[:, 1]
+    x_m, y_m = columns["xy_m"].T
+    expected = np.column_stack([size_m, x_m + deep_m / 2, y_m, np.zeros(9), yaw_rad])
+    np.testing.assert_allclose(bodies(Tracks(**columns)), expected, rtol=1e-12)
 
 
 def followed(kind: str, seed: int, noisy: bool = False) -> np.ndarray:

@@ -15,11 +15,9 @@ def bodies(tracks: Tracks) -> np.ndarray:
     ``Tracks.xy_m`` is the nearest face's x and the body's lateral centre, so the centre lies half the body's extent
     along x further on. Rows without a position are NaN.
     """
+    from tracking.box_kernels import solids
+
     space = np.empty((len(tracks), 7))
-    known = np.isfinite(tracks.size_m)
-    space[:, :3] = tracks.size_m if known.all() else np.where(known, tracks.size_m, _UNKNOWN_SIZE_M)
-    yaw_rad = np.where(np.isnan(tracks.yaw_rad), 0.0, tracks.yaw_rad)
-    half_x_m = (np.abs(np.cos(yaw_rad)) * space[:, 2] + np.abs(np.sin(yaw_rad)) * space[:, 1]) / 2
-    space[:, 3], space[:, 4] = tracks.xy_m[:, 0] + half_x_m, tracks.xy_m[:, 1]
-    space[:, 5], space[:, 6] = 0.0, yaw_rad
+    # Copies: columns of ``Tracks`` are read-only, which compiled loops refuse.
+    solids(tracks.size_m.copy(), tracks.xy_m.copy(), tracks.yaw_rad.copy(), _UNKNOWN_SIZE_M, space)
     return space

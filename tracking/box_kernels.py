@@ -303,3 +303,20 @@ def fronts(axis, velocity, cov, limits, out):  # type: ignore[no-untyped-def]
             if across < (sure * speed) ** 2:
                 heading = course
         out[i] = (heading + math.pi) % (2.0 * math.pi) - math.pi
+
+
+@compiled("void(f8[:,::1], f8[:,::1], f8[::1], UniTuple(f8, 3), f8[:,::1])")
+def solids(size, place, yaw, usual, out):  # type: ignore[no-untyped-def]
+    """Bodies behind their nearest faces; ``tracking.bodies`` says of what columns.
+
+    Args:
+        size: (N, 3) height, width, length, NaN where they are not known: then those of ``usual``.
+        place: (N, 2) nearest x, lateral centre; yaw: (N,) rad, NaN for along the vehicle's axis.
+        out: (N, 7).
+    """
+    for i in range(len(out)):
+        for k in range(3):
+            out[i, k] = size[i, k] if math.isfinite(size[i, k]) else usual[k]
+        turn = 0.0 if math.isnan(yaw[i]) else yaw[i]
+        deep = abs(math.cos(turn)) * out[i, 2] + abs(math.sin(turn)) * out[i, 1]
+        out[i, 3], out[i, 4], out[i, 5], out[i, 6] = place[i, 0] + 0.5 * deep, place[i, 1], 0.0, turn
