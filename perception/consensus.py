@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geometry.boxes import iou
-
 NO_SAY = 0.5
 """Boxes of less than this share of the score of the one that suppressed them say nothing of how sure it is. A detector
 that shows boxes from a score on therefore needs no cell under this share of it, whatever that score is."""
@@ -36,8 +34,17 @@ class Support:
 
 
 def overlaps(xyxy: np.ndarray, class_id: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(K, N) IoU of the kept ``rows`` with all boxes (N, 4), 0 for boxes of another class."""
-    return np.where(class_id[rows][:, None] == class_id[None, :], iou(xyxy[rows], xyxy), 0.0)
+    """(K, N) IoU of the kept ``rows`` with all boxes (N, 4), 0 for boxes of another class.
+
+    The boxes are known to be finite and of some area, so nothing is looked after: a tenth of ``geometry.boxes.iou``.
+    """
+    x0, y0, x1, y1 = np.ascontiguousarray(xyxy.T)
+    area = (x1 - x0) * (y1 - y0)
+    wide = np.minimum(x1[rows, None], x1) - np.maximum(x0[rows, None], x0)
+    high = np.minimum(y1[rows, None], y1) - np.maximum(y0[rows, None], y0)
+    shared = np.maximum(wide, 0.0) * np.maximum(high, 0.0)
+    shared *= class_id[rows, None] == class_id
+    return shared / (area[rows, None] + area - shared)
 
 
 def vote(

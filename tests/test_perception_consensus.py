@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from geometry.boxes import iou
 from perception.consensus import Support, overlaps, support, vote
 from perception.nms import nms
 
@@ -11,6 +12,14 @@ XYXY = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [4, 0, 14, 10], [0, 0, 10, 10]]
 SCORE = np.array([0.8, 0.6, 0.7, 0.9])
 KIND = np.array([0, 0, 0, 1])
 KEPT = np.array([3, 0])
+
+
+def test_overlaps_are_those_of_the_geometry() -> None:
+    rng = np.random.default_rng(1)
+    xyxy = np.concatenate([corner := rng.uniform(0, 90, (60, 2)), corner + rng.uniform(1, 40, (60, 2))], axis=1)
+    kind, rows = rng.integers(0, 3, 60), rng.permutation(60)[:20]
+    wanted = np.where(kind[rows][:, None] == kind, iou(xyxy[rows], xyxy), 0.0)
+    np.testing.assert_allclose(overlaps(xyxy, kind, rows), wanted, atol=1e-12)
 
 
 def test_votes_by_hand() -> None:
