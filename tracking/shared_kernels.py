@@ -43,20 +43,31 @@ def _factor(S, size):  # type: ignore[no-untyped-def]
 
 
 @numba.njit
+def _forward(factor, x):  # type: ignore[no-untyped-def]
+    """x (n,) in place by the inverse of the lower triangle of a factor of Cholesky."""
+    for a in range(len(x)):
+        for b in range(a):
+            x[a] -= factor[a, b] * x[b]
+        x[a] /= factor[a, a]
+
+
+@numba.njit
+def _back(factor, x):  # type: ignore[no-untyped-def]
+    """x (n,) in place by the inverse of its transpose: after ``_forward`` the solution of the whole."""
+    for a in range(len(x) - 1, -1, -1):
+        for b in range(a + 1, len(x)):
+            x[a] -= factor[b, a] * x[b]
+        x[a] /= factor[a, a]
+
+
+@numba.njit
 def _inverse(factor, out):  # type: ignore[no-untyped-def]
-    """The inverse of the matrix whose factor of Cholesky is given, column by column: forward, then back."""
-    size = out.shape[0]
-    for c in range(size):
-        for a in range(size):
-            total = 1.0 if a == c else 0.0
-            for b in range(a):
-                total -= factor[a, b] * out[b, c]
-            out[a, c] = total / factor[a, a]
-        for a in range(size - 1, -1, -1):
-            total = out[a, c]
-            for b in range(a + 1, size):
-                total -= factor[b, a] * out[b, c]
-            out[a, c] = total / factor[a, a]
+    """The inverse of the matrix whose factor of Cholesky is given, column by column."""
+    out[:] = 0.0
+    for c in range(len(out)):
+        out[c, c] = 1.0
+        _forward(factor, out[:, c])
+        _back(factor, out[:, c])
 
 
 @numba.njit
@@ -230,16 +241,10 @@ def drifted_shared(cov, decay, noise, after, smooth, root):  # type: ignore[no-u
     if not _factor(factor, drifting):
         return False
     for u in range(size):
-        for a in range(drifting):
-            total = decay[a] * cov[a, u]
-            for b in range(a):
-                total -= factor[a, b] * forward[b, u]
-            forward[a, u] = total / factor[a, a]
-        for a in range(drifting - 1, -1, -1):
-            total = forward[a, u]
-            for b in range(a + 1, drifting):
-                total -= factor[b, a] * smooth[u, b]
-            smooth[u, a] = total / factor[a, a]
+        forward[:, u] = decay * cov[:drifting, u]
+        _forward(factor, forward[:, u])
+        smooth[u] = forward[:, u]
+        _back(factor, smooth[u])
     root[:] = 0.0
     for b in range(size):
         for a in range(b, size):
