@@ -141,9 +141,14 @@ def test_a_broken_record_is_one_clear_error(store: JobStore) -> None:
     assert not test.exception and len(test.error) == 1
 
 
-def test_a_run_that_is_not_there_is_no_error(store: JobStore) -> None:
-    assert not explore("f" * 24).exception
-    assert not explore("../../etc").exception
+@pytest.mark.parametrize("link", ["f" * 24, "../../etc"])
+def test_a_run_that_is_not_there_is_told_and_no_error(store: JobStore, link: str) -> None:
+    test = explore(link)
+    assert not test.exception and "is not here" in test.info[0].value
+
+
+def test_the_list_without_a_link_misses_no_run(store: JobStore) -> None:
+    assert ["No runs yet" in info.value for info in explore().info] == [True]
 
 
 def test_a_working_run_can_be_cancelled(store: JobStore) -> None:
@@ -157,8 +162,28 @@ def test_a_working_run_can_be_cancelled(store: JobStore) -> None:
 def test_a_run_can_be_deleted(store: JobStore) -> None:
     job_id = finished(store)
     test = explore(job_id)
-    next(b for b in test.button if b.label == "Delete this run").click().run()
-    assert store.ids() == []
+    assert "Delete **drive.mp4**?" in next(m.value for m in test.markdown if m.value.startswith("Delete"))
+    next(b for b in test.button if b.label == "Delete for good").click().run()
+    assert not test.exception and store.ids() == []
+    assert "run" not in test.query_params and not any("is not here" in info.value for info in test.info)
+
+
+def test_whom_a_link_was_given_sees_the_run_and_cannot_delete_it(store: JobStore) -> None:
+    job_id = finished(store)
+    theirs = store.create(JobSpec("/clips/drive.mp4", "drive.mp4", {}, "1" * 32))
+    store.results(job_id).rename(store.results(theirs))
+    store.write_status(theirs, JobStatus(JobState.DONE, 5, 5))
+    test = explore(theirs)
+    assert not test.exception and len(test.dataframe) > 0
+    assert not any("Delete" in button.label for button in test.button)
+
+
+def test_a_run_that_another_tab_deleted_first_is_no_error(store: JobStore) -> None:
+    job_id = finished(store)
+    test = explore(job_id)
+    store.delete(job_id)
+    next(b for b in test.button if b.label == "Delete for good").click().run()
+    assert not test.exception and ["it may have been deleted" in toast.value for toast in test.toast] == [True]
 
 
 def test_the_table_has_closing_speeds_and_sigmas() -> None:
@@ -214,9 +239,9 @@ def test_the_list_has_ones_own_runs_only_and_deletes_them(store: JobStore) -> No
     store.create(JobSpec("/clips/other.mp4", "other.mp4", {}, "1" * 32))
     test = explore()
     assert not test.exception
-    assert {b.label for b in test.button} == {"Open", "Delete"}
+    assert {b.label for b in test.button} == {"Open", "Delete for good"}
     assert not any("other" in m.value for m in test.markdown)
-    next(b for b in test.button if b.label == "Delete").click().run()
+    next(b for b in test.button if b.label == "Delete for good").click().run()
     assert mine not in store.ids() and len(store.ids()) == 1
 
 

@@ -127,6 +127,13 @@ def test_from_upload_to_a_playing_result(page: Any, clip: Path, store: JobStore,
     page.get_by_role("button", name="Delete this run").wait_for(state="detached")
     row = page.locator("[class*=st-key-row-]").filter(has_text="my drive.mp4")
     row.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_text("Nothing undoes it").wait_for()  # one click too many loses nothing
+    page.keyboard.press("Escape")
+    page.get_by_text("Nothing undoes it").wait_for(state="detached")
+    assert job_id in store.ids()
+    row.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_text("my drive.mp4 is deleted").wait_for()
     page.get_by_text("No runs yet").wait_for()
     assert job_id not in store.ids() and list(store.uploads.glob("[0-9a-f]*")) == []
 

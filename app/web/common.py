@@ -97,3 +97,8 @@ def choose_run(job_id: str | None) -> None:
         st.query_params.pop("run", None)
     else:
         st.query_params["run"] = job_id
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is: names come from strangers."""
+    return "".join(f"\\{c}" if c in r"\`*_[]<>#|:$~" else c for c in text)

@@ -7,7 +7,8 @@ import time
 import streamlit as st
 
 from app.jobs.store import JobSpec, JobState, JobStatus
-from app.web.common import STATE_WORDS, choose_run, chosen_run, queue, visitor
+from app.web.common import STATE_WORDS, choose_run, chosen_run, plain, queue, visitor
+from app.web.deleting import delete_box
 from app.web.playing import watch
 from app.web.results import show_results
 
@@ -20,12 +21,16 @@ def place() -> None:
     """The run that the address names, or the list of the visitor's runs."""
     job_id = chosen_run()
     if job_id is None:
+        if st.query_params.get("run"):
+            st.info(
+                "The run of this link is not here: it was deleted, or the link is not whole.", icon=":material/info:"
+            )
         _list()
         return
     store = queue().store
     spec, status = store.spec(job_id), store.status(job_id)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.header(_plain(spec.name), anchor=False, width="stretch")
+        st.header(plain(spec.name), anchor=False, width="stretch")
         if st.button("All my runs", icon=":material/list:"):
             choose_run(None)
             st.rerun()
@@ -33,17 +38,12 @@ def place() -> None:
         (_live if spec.live else _waiting)(job_id)
         return
     if status.state is JobState.FAILED:
-        st.error(_plain(status.message), icon=":material/error:")
+        st.error(plain(status.message), icon=":material/error:")
     elif status.state is JobState.CANCELLED:
         st.warning("This run was cancelled; what was done before is below.", icon=":material/stop_circle:")
     elif status.message:
-        st.info(_plain(status.message), icon=":material/info:")
+        st.info(plain(status.message), icon=":material/info:")
     show_results(job_id)
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is: names come from strangers."""
-    return "".join(f"\\{c}" if c in r"\`*_[]<>#|:$~" else c for c in text)
 
 
 # -- the list ---------------------------------------------------------------------------------------------------------
@@ -70,14 +70,12 @@ def _rows(goes: bool) -> None:
         spec, status = store.spec(job_id), store.status(job_id)
         row = st.container(horizontal=True, vertical_alignment="center", border=True, key=f"row-{job_id}")
         with row:
-            st.markdown(f"**{_plain(spec.name)}**  \n{_when(spec)} · {_state_words(job_id, status)}", width="stretch")
+            st.markdown(f"**{plain(spec.name)}**  \n{_when(spec)} · {_state_words(job_id, status)}", width="stretch")
             if st.button("Open", key=f"open-{job_id}", type="primary"):
                 choose_run(job_id)
                 st.rerun()
             if status.state.ended:
-                st.button(
-                    "Delete", key=f"delete-{job_id}", icon=":material/delete:", on_click=store.delete, args=(job_id,)
-                )
+                delete_box(job_id, "Delete")
             else:
                 st.button("Stop", key=f"stop-{job_id}", icon=":material/stop:", on_click=queue().cancel, args=(job_id,))
     if len(own) > _LISTED:

@@ -15,7 +15,8 @@ from app.jobs.store import PLAYER, VIEW
 from app.player.clip import CLIP
 from app.runner import RECORD, SUMMARY, VIDEO
 from app.types import EventKind
-from app.web.common import choose_run, queue
+from app.web.common import queue, visitor
+from app.web.deleting import delete_box
 from app.web.files import EXPORTS, FILES, address, existing
 from app.web.health import show_health
 from app.web.playing import jump, play
@@ -231,7 +232,7 @@ def _keep(job_id: str) -> None:
     here = str(st.context.url or "").rstrip("/").rsplit("/", 1)[0]
     st.code(f"{here}/explore?run={job_id}", language=None, wrap_lines=True)
     st.caption("Whoever has this link and reaches this server sees this run, and no other run of yours.")
-    if st.button("Delete this run", icon=":material/delete:"):
-        queue().store.delete(job_id)
-        choose_run(None)
-        st.rerun()
+    if queue().store.spec(job_id).owner == visitor():
+        delete_box(job_id, "Delete this run")
+    else:
+        st.caption("It can be deleted by the browser that started it.")
