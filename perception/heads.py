@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 
 import numpy as np
 
@@ -83,13 +83,17 @@ def _columns(scores: np.ndarray, query: Query, first: int = 0) -> list[np.ndarra
     return [scores[:, first + index] for index in query.wanted]
 
 
-def distances(logits: np.ndarray) -> np.ndarray:
-    """(K, 4 R) distribution logits to (K, 4) expected left, top, right, bottom in strides (Li et al. 2020, GFL)."""
+def distances(logits: np.ndarray, nearest: int = 0) -> np.ndarray:
+    """(K, 4 R) distribution logits to (K, 4) expected left, top, right, bottom in strides (Li et al. 2020, GFL).
+
+    The R bins stand for ``nearest``, ``nearest`` + 1, ... strides.
+    """
     if not logits.shape[1] or logits.shape[1] % 4:
         raise ValueError(f"{logits.shape[1]} distribution logits per point, not a multiple of 4")
     bins = logits.reshape(len(logits), 4, logits.shape[1] // 4)
     share = np.exp(bins - bins.max(axis=2, keepdims=True))
-    return share @ np.arange(bins.shape[2], dtype=np.float32) / share.sum(axis=2)
+    steps = np.arange(nearest, nearest + bins.shape[2], dtype=np.float32)
+    return share @ steps / share.sum(axis=2)
 
 
 def _ltrb(points: np.ndarray, ltrb_px: np.ndarray) -> np.ndarray:
@@ -116,20 +120,23 @@ def _pair(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
     return (first, second) if first.shape[-1] == 4 else (second, first)
 
 
-def cell_distances(outputs: Outputs, query: Query) -> Candidates:
+def cell_distances(outputs: Outputs, query: Query, nearest: int = 0) -> Candidates:
     """``scores`` (1, N, C) probabilities, ``distances`` (1, N, 4 R) logits, strides 8, 16, 32: roadlens' own networks.
 
-    Points at (cell + 0.5) stride.
+    Points at (cell + 0.5) stride. Where bins begin below 0 strides, a box may lie beside its point; opposite sides
+    that would cross, meet.
     """
     logits = outputs["distances"][0]
     rows, score, label = _best(_columns(outputs["scores"][0], query), query)
     points, stride = grid(query.size_px, (8, 16, 32), 0.5)
-    return Candidates(_ltrb(points[rows], distances(logits[rows]) * stride[rows, None]), score, label)
+    edges = _ltrb(points[rows], distances(logits[rows], nearest) * stride[rows, None])
+    np.maximum(edges[:, 2:], edges[:, :2], out=edges[:, 2:])
+    return Candidates(edges, score, label)
 
 
-def cell_distances_unique(outputs: Outputs, query: Query) -> Candidates:
+def cell_distances_unique(outputs: Outputs, query: Query, nearest: int = 0) -> Candidates:
     """As ``cell_distances``, of a head trained one-to-one: needs no suppression."""
-    return replace(cell_distances(outputs, query), unique=True)
+    return replace(cell_distances(outputs, query, nearest), unique=True)
 
 
 def yolox(outputs: Outputs, query: Query) -> Candidates:
@@ -261,6 +268,10 @@ class Family:
     class_count: Callable[[Outputs], int] | None = None
 
 
+def _scores(outputs: Outputs) -> int:
+    return int(outputs["scores"].shape[-1])
+
+
 def _last(extra: int) -> Callable[[Outputs], int]:
     return lambda outputs: next(iter(outputs.values())).shape[-1] - extra
 
@@ -277,8 +288,10 @@ _UNIT_BGR = Preprocess("stretch", std=(255.0, 255.0, 255.0))
 
 # Preprocessing and thresholds are those of each family's own demo; PP-YOLOE's are PP-YOLOE+'s.
 MODELS: dict[str, Family] = {
-    "distances": Family(cell_distances, Preprocess(), 0.3, lambda outputs: outputs["scores"].shape[-1]),
-    "distances-unique": Family(cell_distances_unique, Preprocess(), 0.3, lambda outputs: outputs["scores"].shape[-1]),
+    "distances": Family(cell_distances, Preprocess(), 0.3, _scores),
+    "distances-unique": Family(cell_distances_unique, Preprocess(), 0.3, _scores),
+    "distances-signed": Family(partial(cell_distances, nearest=-1), Preprocess(), 0.3, _scores),
+    "distances-signed-unique": Family(partial(cell_distances_unique, nearest=-1), Preprocess(), 0.3, _scores),
     "decoded": Family(decoded, Preprocess(), 0.3, lambda outputs: _pair(outputs)[1].shape[-1]),
     "decoded-unique": Family(decoded_unique, Preprocess(), 0.3, lambda outputs: _pair(outputs)[1].shape[-1]),
     "yolox": Family(yolox, Preprocess(), 0.3, _last(5)),

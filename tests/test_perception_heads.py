@@ -47,6 +47,7 @@ def test_distances_are_expectations() -> None:
     logits[0, 16:24] = [0, 0, 0, 200, 0, 0, 0, 0]
     logits[0, 24:] += 1000.0  # a common shift changes nothing and overflows nothing
     assert distances(logits)[0] == pytest.approx([3.5, 168 / 36, 3.0, 3.5])
+    assert distances(logits, nearest=-1)[0] == pytest.approx([2.5, 132 / 36, 2.0, 2.5])
 
 
 def test_decoded_takes_the_best_wanted_class() -> None:
@@ -67,6 +68,19 @@ def test_distances_of_three_strides_from_cell_centres() -> None:
     assert ask("distances", outputs) == ([EDGES], [0.6], [2], False)
     assert ask("distances-unique", outputs) == ([EDGES], [0.6], [2], True)
     assert choose(["images"], outputs, SIZE, None) == "distances"
+
+
+def test_signed_distances_see_an_object_beside_the_cells_centre() -> None:
+    scores, logits = np.zeros((1, CELLS, 3), np.float32), np.zeros((1, CELLS, 32), np.float32)
+    row = 96 + 1 * 6 + 2  # stride 16, cell (2, 1), centre (40, 24)
+    scores[0, row, 2] = 0.6
+    # the first of the bins stands for -1: the box begins half a stride right of the centre
+    logits[0, row] = np.concatenate([logits_for(side + 1) for side in (-0.5, 0.25, 0.75, 0.5)])
+    outputs = {"scores": scores, "distances": logits}
+    assert ask("distances-signed", outputs) == ([[48.0, 20.0, 52.0, 32.0]], [0.6], [2], False)
+    assert ask("distances-signed-unique", outputs)[3] is True
+    logits[0, row, 16:24] = logits_for(0.25)  # right at -0.75: the sides would cross, so they meet
+    assert ask("distances-signed", outputs)[0] == [[48.0, 20.0, 48.0, 32.0]]
 
 
 def test_yolox_raw() -> None:

@@ -87,11 +87,13 @@ def test_metadata_makes_a_side_file_needless(model):
     assert json.loads(told["roadlens.classes"]) == list(CLASSES)
     assert json.loads(told["roadlens.input_size"]) == [96, 64]
     assert json.loads(told["roadlens.score_threshold"]) == {"car": 0.4}
-    assert told["roadlens.head"] == "distances"
+    assert told["roadlens.head"] == "distances-signed"
+    unsigned = Detector(replace(TINY, nearest=0))
+    assert ExportConfig(SIZE).properties(unsigned)["roadlens.head"] == "distances"
     assert told["roadlens.version"] == "7"
     assert ModelConfig.from_dict(json.loads(told["roadlens.model"])) == TINY
     unique = Detector(replace(TINY, end_to_end=True))
-    assert ExportConfig(SIZE).properties(unique)["roadlens.head"] == "distances-unique"
+    assert ExportConfig(SIZE).properties(unique)["roadlens.head"] == "distances-signed-unique"
     assert read_metadata(told).support == ExportConfig().support is not None
     assert read_metadata(ExportConfig(SIZE).properties(unique)).support is None
 
@@ -100,7 +102,7 @@ def test_the_runtime_opens_what_is_exported(model, tmp_path):
     path = tmp_path / "net.onnx"
     export_onnx(model, path, ExportConfig(SIZE, score_threshold=0.0))
     detector = load_detector(path, device="cpu")
-    assert detector.description["head"] == "distances"
+    assert detector.description["head"] == "distances-signed"
     found = detector.detect(np.random.default_rng(0).integers(0, 255, (120, 200, 3), np.uint8))
     assert len(found) > 0
     assert (found.xyxy_px[:, 2] <= 199.5).all()

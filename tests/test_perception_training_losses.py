@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from geometry.boxes import aligned_iou  # noqa: E402
 from perception.training.assign import Truth  # noqa: E402
 from perception.training.losses import (  # noqa: E402
     LossConfig,
@@ -79,7 +80,7 @@ def test_distribution_focal_is_least_for_the_two_bins_around_the_target():
         distribution_focal(logits, target).sum().backward()
         optimiser.step()
     torch.testing.assert_close(logits.softmax(-1)[0, 2:4], torch.tensor([0.7, 0.3]), atol=0.02, rtol=0)
-    assert expected_distances(logits.detach()).item() == pytest.approx(2.3, abs=0.05)
+    assert expected_distances(logits.detach(), 0).item() == pytest.approx(2.3, abs=0.05)
 
 
 def test_boxes_decode_as_expected_sides_and_their_gradient_is_right():
@@ -87,15 +88,43 @@ def test_boxes_decode_as_expected_sides_and_their_gradient_is_right():
     for side, steps in enumerate((1, 2, 3, 4)):
         sure[0, 0, side, steps] = 30.0
     points, strides = torch.tensor([[20.0, 36.0]], dtype=torch.float64), torch.tensor([8.0], dtype=torch.float64)
-    box = decode_boxes(sure, points, strides)
+    box = decode_boxes(Raw(sure, sure, points, strides, 0))
     torch.testing.assert_close(box[0, 0], torch.tensor([12.0, 20.0, 44.0, 68.0], dtype=torch.float64))
     random = torch.randn(1, 1, 4, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: decode_boxes(x, points, strides), (random,))
+    assert torch.autograd.gradcheck(lambda x: decode_boxes(Raw(x, x, points, strides, 0)), (random,))
 
 
-def raw_of(logits: torch.Tensor, distances: torch.Tensor) -> Raw:
+def test_a_box_may_lie_beside_its_cell_and_never_turns_inside_out():
+    sides = torch.full((1, 1, 4, 8), -30.0)
+    for side, step in enumerate((0, 3, 2, 1)):  # of bins that begin at -1: left -1, top 2, right 1, bottom 0
+        sides[0, 0, side, step] = 30.0
+    points, strides = torch.tensor([[20.0, 36.0]]), torch.tensor([8.0])
+    assert decode_boxes(Raw(sides, sides, points, strides, -1))[0, 0].tolist() == [28.0, 20.0, 28.0, 36.0]
+    sides[0, 0, 2] = sides[0, 0, 0]  # left and right both -1: they would cross by two strides
+    box = decode_boxes(Raw(sides, sides, points, strides, -1))[0, 0]
+    assert box.tolist() == [28.0, 20.0, 28.0, 36.0]
+
+
+@pytest.mark.parametrize(("nearest", "least", "most"), [(0, 0.3, 0.5), (-1, 0.9, 1.0)])
+def test_an_object_between_four_cell_centres_is_met_only_by_distances_below_zero(nearest, least, most):
+    logits = torch.full((1, 21, 3), -3.0, requires_grad=True)
+    distances = torch.zeros(1, 21, 4, 8, requires_grad=True)
+    truth = a_truth(xyxy_px=torch.tensor([[14.5, 13.0, 17.5, 19.0]]))  # centres at 12 and 20
+    optimiser = torch.optim.Adam([logits, distances], lr=0.1)
+    for _ in range(300):
+        optimiser.zero_grad()
+        detection_loss(raw_of(logits, distances, nearest), truth, LossConfig(), "tal").total.backward()
+        optimiser.step()
+    raw = raw_of(logits.detach(), distances.detach(), nearest)
+    box = decode_boxes(raw)[0, raw.logits.amax(-1)[0].argmax()]
+    overlap = aligned_iou(box[None], truth.xyxy_px).item()
+    # from the centre of a cell at (12, 12) on, a box 3 wide and 6 high is met by one of 5.5 by 7: 18 / 38.5
+    assert least < overlap < most
+
+
+def raw_of(logits: torch.Tensor, distances: torch.Tensor, nearest: int = 0) -> Raw:
     points, strides = cell_grid([(4, 4), (2, 2), (1, 1)], logits)
-    return Raw(logits, distances, points, strides)
+    return Raw(logits, distances, points, strides, nearest)
 
 
 def a_truth(**changes: torch.Tensor) -> Truth:
@@ -125,7 +154,7 @@ def test_descending_the_loss_finds_the_object(phase, box_loss):
     raw = raw_of(logits.detach(), distances.detach())
     best = raw.logits.amax(-1)[0].argmax()
     assert raw.logits[0, best].argmax() == 1
-    box = decode_boxes(raw.distances, raw.points_px, raw.strides_px)[0, best]
+    box = decode_boxes(raw)[0, best]
     torch.testing.assert_close(box, truth.xyxy_px[0], atol=1.0, rtol=0)
     assert raw.logits[0, best, 1].sigmoid() > 0.8
 

@@ -62,7 +62,7 @@ class ExportConfig:
         """Metadata by key; every value a string of JSON, except head and version (perception/README.md)."""
         unique = model.single_heads is not None
         told = {
-            "roadlens.head": "distances-unique" if unique else "distances",
+            "roadlens.head": "distances" + "-signed" * (model.config.nearest < 0) + "-unique" * unique,
             "roadlens.classes": json.dumps(CLASSES[: model.config.classes]),
             "roadlens.input_size": json.dumps(list(self.input_size_px)),
             "roadlens.stride": json.dumps(STRIDE),

@@ -47,7 +47,7 @@ def varifocal(logits: Tensor, quality: Tensor, *, alpha: float = 0.75, gamma: fl
 def distribution_focal(logits: Tensor, target: Tensor) -> Tensor:
     """Distribution focal loss (Li et al. 2020): cross entropy with the two bins around the target.
 
-    ``logits`` (..., bins), ``target`` (...) in strides, clipped to the last bin; returns (...).
+    ``logits`` (..., bins), ``target`` (...) in bins, clipped to the first and the last; returns (...).
     """
     bins = logits.shape[-1]
     target = target.clamp(0.0, bins - 1 - 1e-3)
@@ -72,7 +72,7 @@ class LossParts:
 
 def _assign(raw: Raw, boxes_px: Tensor, truth: Truth, config: LossConfig, phase: str) -> Assignment:
     scores = raw.logits.detach().sigmoid()
-    cells = Cells(raw.points_px, raw.strides_px, raw.distances.shape[-1] - 1)
+    cells = Cells(raw.points_px, raw.strides_px, raw.nearest + raw.distances.shape[-1] - 1)
     if phase == "one_to_one":
         return assign_one_to_one(truth, scores, boxes_px.detach(), cells)
     if phase == "atss":
@@ -93,7 +93,7 @@ def detection_loss(
     raw: Raw, truth: Truth, config: LossConfig, phase: Literal["atss", "tal", "one_to_one"]
 ) -> LossParts:
     """Loss of a batch under the assignment of ``phase``; every part is divided by the sum of the class targets."""
-    boxes_px = decode_boxes(raw.distances, raw.points_px, raw.strides_px)
+    boxes_px = decode_boxes(raw)
     found = _assign(raw, boxes_px, truth, config, phase)
     images, cells = (found.row >= 0).nonzero(as_tuple=True)
     rows, quality = found.row[images, cells], found.quality[images, cells]
@@ -108,7 +108,7 @@ def detection_loss(
     overlap = (aligned_giou if config.box_loss == "giou" else aligned_ciou)(boxes_px[images, cells], wanted)
     boxes = ((1.0 - overlap) * quality).sum() / norm
     sides = torch.cat((points - wanted[:, :2], wanted[:, 2:] - points), -1) / strides
-    focal = distribution_focal(raw.distances[images, cells], sides).mean(-1)
+    focal = distribution_focal(raw.distances[images, cells], sides - raw.nearest).mean(-1)
     distances = (focal * quality).sum() / norm
     total = config.classes * classes + config.boxes * boxes + config.distances * distances
     return LossParts(total, classes.detach(), boxes.detach(), distances.detach(), len(rows))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from geometry.errors import InputError
 from perception.training.blocks import ConvNormAct, CspStage, EffectiveSqueeze, Rep, RepConv, StageOptions, global_mean
 from perception.training.pad import pad_outputs, pad_stage
 
@@ -27,7 +28,10 @@ class ModelConfig:
         depths: residual blocks of those stages.
         neck: channels of the neck and the head, the same at strides 8, 16, 32.
         neck_depth: residual blocks of every neck stage.
-        bins: of a side's distance distribution; distances reach (bins - 1) strides.
+        bins: of a side's distance distribution.
+        nearest: distance of its first bin, 0 or -1 strides; the last one stands for ``nearest + bins - 1``. Below 0 a
+            cell can see an object that lies beside its centre: one narrower than a stride often holds no centre at all
+            (PP-YOLOE-SOD's ``reg_range``).
         rep: over-parameterisation of the 3x3 blocks, see ``blocks.Rep``.
         end_to_end: a second, one-to-one trained head that needs no NMS.
     """
@@ -38,9 +42,14 @@ class ModelConfig:
     neck: int = 64
     neck_depth: int = 1
     bins: int = 12
+    nearest: int = -1
     classes: int = 10
     rep: Rep = "folded"
     end_to_end: bool = False
+
+    def __post_init__(self) -> None:
+        if self.nearest not in (0, -1):
+            raise InputError(f"distances begin at {self.nearest} strides; must be 0 or -1")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,7 +57,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
         lists = {name: tuple(values[name]) for name in ("stages", "depths")}
-        return cls(**{**values, **lists})
+        return cls(**{"nearest": 0, **values, **lists})  # as it was before checkpoints told
 
 
 CONFIGS: dict[str, ModelConfig] = {
@@ -66,12 +75,14 @@ class Raw(NamedTuple):
         distances: (B, N, 4, bins) logits of left, top, right, bottom in strides.
         points_px: (N, 2) centres of the cells in input pixels.
         strides_px: (N,).
+        nearest: distance in strides that the first bin stands for.
     """
 
     logits: Tensor
     distances: Tensor
     points_px: Tensor
     strides_px: Tensor
+    nearest: int
 
 
 def cell_grid(sizes: list[tuple[int, int]], like: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,16 +97,17 @@ def cell_grid(sizes: list[tuple[int, int]], like: Tensor) -> tuple[Tensor, Tenso
     return torch.cat(points), torch.cat(strides)
 
 
-def expected_distances(distances: Tensor) -> Tensor:
+def expected_distances(distances: Tensor, nearest: int) -> Tensor:
     """Mean of the distance distributions in strides: (..., 4, bins) logits -> (..., 4)."""
-    steps = torch.arange(distances.shape[-1], dtype=distances.dtype, device=distances.device)
+    steps = torch.arange(distances.shape[-1], dtype=distances.dtype, device=distances.device) + nearest
     return (distances.softmax(-1) * steps).sum(-1)
 
 
-def decode_boxes(distances: Tensor, points_px: Tensor, strides_px: Tensor) -> Tensor:
-    """Boxes (..., N, 4) xyxy in input pixels of (..., N, 4, bins) logits at (N, 2) points."""
-    sides = expected_distances(distances) * strides_px[:, None]
-    return torch.cat((points_px - sides[..., :2], points_px + sides[..., 2:]), -1)
+def decode_boxes(raw: Raw) -> Tensor:
+    """(B, N, 4) boxes xyxy in input pixels; opposite sides that would cross, meet."""
+    sides = expected_distances(raw.distances, raw.nearest) * raw.strides_px[:, None]
+    near = raw.points_px - sides[..., :2]
+    return torch.cat((near, torch.maximum(near, raw.points_px + sides[..., 2:])), -1)
 
 
 class Backbone(nn.Module):
@@ -205,7 +217,8 @@ class Detector(nn.Module):
         """Both branches of every level, flattened, in float32, and where the cells are."""
         logits, distances = self.cells(features, heads)
         points, strides = cell_grid([(f.shape[2], f.shape[3]) for f in features], features[0])
-        return Raw(logits.float(), distances.float().unflatten(2, (4, self.config.bins)), points, strides)
+        sides = distances.float().unflatten(2, (4, self.config.bins))
+        return Raw(logits.float(), sides, points, strides, self.config.nearest)
 
     @property
     def used_heads(self) -> nn.ModuleList:
@@ -250,7 +263,7 @@ class Decoded(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         raw = self.model(images)
-        return decode_boxes(raw.distances, raw.points_px, raw.strides_px), raw.logits.sigmoid()
+        return decode_boxes(raw), raw.logits.sigmoid()
 
 
 class Exported(nn.Module):
