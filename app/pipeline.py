@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from app.bodies import one_box_a_body
 from app.camera_choice import StartCamera
 from app.events import EventConfig, EventDetector
 from app.kernels import load_kernels
@@ -160,7 +161,7 @@ class Pipeline:
         self._detected += 1
         if self.detector is None or skipped:
             return Detections.empty()
-        return rounded(self.detector.detect(frame.bgr))
+        return rounded(one_box_a_body(self.detector.detect(frame.bgr)))
 
     def step(
         self, frame: Frame, found: Detections | None = None, *, stage_ms: dict[str, float] | None = None
