@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from app.first_look import MOST_YAW_SIGMA_RAD
 from geometry.calibration import CalibrationConfig, MountReport, OnlineCalibration
 from geometry.camera import Camera
 from geometry.errors import InputError
@@ -24,6 +25,8 @@ from tracking.ego_motion import EgoMotionEstimator
 from tracking.tracker import Tracker
 from tracking.types import Tracks
 
+LANE_WIDTH_M = 3.7
+"""Where nobody says: 12 feet (3.66 m), as on US motorways; 3.5 to 3.75 m are usual elsewhere."""
 _PICTURES = 40
 _PICTURE_EVERY_S = 0.5
 _UNKNOWN = CalibrationConfig(prior_sigma_rad=math.radians(6.0), max_mount_rad=math.radians(30.0))
@@ -125,14 +128,34 @@ class RoadCalibration:
     vehicles: HeightFound | None
     warnings: tuple[str, ...]
 
+    @property
+    def height_words(self) -> str:
+        """The height with its standard deviation, and what told it: for a screen, a profile's description."""
+        lanes, vehicles = self.lanes, self.vehicles
+        if lanes is None and vehicles is None:
+            return f"height {self.camera.height_m:.2f} m is assumed: no lane and too few vehicles told it"
+        found = f"height {self.camera.height_m:.2f} ± {self.camera.height_m * self.height_sigma_rel:.2f} m"
+        by_lane = "" if lanes is None else f"if the lane is {lanes.lane_width_m:g} m wide"
+        by_vehicles = "" if vehicles is None else f"by the heights of {vehicles.vehicles} vehicles"
+        if lanes is None or vehicles is None:
+            return f"{found} {by_lane}{by_vehicles}"
+        told_m = math.exp(vehicles.log_m)
+        spread_m = told_m * vehicles.sigma
+        return f"{found}: {lanes.camera.height_m:.2f} m {by_lane}, {told_m:.2f} ± {spread_m:.2f} m {by_vehicles}"
 
-def survey(frames: Iterator[Frame], camera: Camera, *, lane_width_m: float) -> RoadCalibration:
+
+def survey(
+    frames: Iterator[Frame], camera: Camera, detector: ObjectDetector | None = None, *, lane_width_m: float
+) -> RoadCalibration:
     """The mount from the frames of a clip, or from unrelated pictures of one camera.
+
+    Args:
+        detector: as ``RoadSurvey``.
 
     Raises:
         InputError: neither enough lanes nor enough steady driving are in it.
     """
-    collected = RoadSurvey(camera)
+    collected = RoadSurvey(camera, detector)
     for frame in frames:
         collected.add(frame)
     return conclude(collected, lane_width_m=lane_width_m)
@@ -141,11 +164,7 @@ def survey(frames: Iterator[Frame], camera: Camera, *, lane_width_m: float) -> R
 def conclude(collected: RoadSurvey, *, lane_width_m: float) -> RoadCalibration:
     """What the frames collected say together. Raises InputError as ``survey``."""
     camera, flow = collected.camera, collected.flow
-    lanes, problem = None, ""
-    try:
-        lanes = find_mount(collected.pictures, lane_width_m=lane_width_m, camera=camera)
-    except InputError as error:
-        problem = str(error)
+    lanes, problem = _lanes(collected, lane_width_m)
     if lanes is None and flow is None:
         raise InputError(f"the road does not show the mount: no steady driving of some seconds, and {problem}")
     votes = []
@@ -172,6 +191,18 @@ def conclude(collected: RoadSurvey, *, lane_width_m: float) -> RoadCalibration:
     found = found.mounted(height_m=math.exp(log_height))
     doubts = (*_angle_doubts(lanes, flow), *_height_doubts(camera, lanes, vehicles, problem))
     return RoadCalibration(found, pitch_sigma, yaw_sigma, height_sigma, lanes, flow, vehicles, doubts)
+
+
+def _lanes(collected: RoadSurvey, lane_width_m: float) -> tuple[FoundMount | None, str]:
+    """What the lanes say, or why they say nothing."""
+    try:
+        found = find_mount(collected.pictures, lane_width_m=lane_width_m, camera=collected.camera)
+    except InputError as error:
+        return None, str(error)
+    if found.yaw_sigma_rad > MOST_YAW_SIGMA_RAD:
+        spread_deg = math.degrees(found.yaw_sigma_rad)
+        return None, f"the lines seen are no lane's, their direction differs by {spread_deg:.1f} degrees among pictures"
+    return found, ""
 
 
 def _mean(votes: list[tuple[float, float]]) -> tuple[float, float]:

@@ -26,7 +26,7 @@ def calibrate_road(
     fov: Annotated[
         float | None, typer.Option(help="Horizontal field of view in degrees, instead of a profile.")
     ] = None,
-    lane_width: Annotated[float, typer.Option(help="Width of the ego lane, metres.")] = 3.7,
+    lane_width: Annotated[float, typer.Option(min=1.0, help="Width of the ego lane, metres.")] = 3.7,
     detector: Annotated[
         str, typer.Option(help="Network that finds vehicles, whose heights tell the camera's; 'none': lanes alone.")
     ] = "auto",
@@ -43,7 +43,7 @@ def calibrate_road(
     from app.evaluation.report import write_json
     from geometry.profiles import camera_from_fov, load_profile
 
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     picture = first_frame(clip)
     size = picture.shape[1], picture.shape[0]
     lens = load_profile(camera).for_size(*size) if fov is None else camera_from_fov(*size, math.radians(fov))
@@ -54,9 +54,10 @@ def calibrate_road(
     with console.status("lanes"):
         result = conclude(collected, lane_width_m=lane_width)
     console.print(_table(result))
+    console.print(result.height_words)
     for warning in result.warnings:
         console.print(f"[yellow]note:[/] {warning}")
-    note = f"Mount from the road in {Path(clip).name}, lane {lane_width:g} m wide."
+    note = f"Mount from the road in {Path(clip).name}; {result.height_words}."
     write_result(result.camera, out, note, collected.pictures[len(collected.pictures) // 2], console)
     if json_file is not None:
         write_json(json_file, _figures(result))
@@ -103,7 +104,10 @@ def _table(result: RoadCalibration) -> Table:
     pitch, yaw = _angle(camera.pitch_rad, result.pitch_sigma_rad), _angle(camera.yaw_rad, result.yaw_sigma_rad)
     roll = f"{math.degrees(camera.roll_rad):.2f}°"
     row = f"horizon at row {camera.horizon_y_px:.0f}"
-    table.add_row("[bold]together", pitch, yaw, roll, f"{camera.height_m:.2f} m", row)
+    height = f"{camera.height_m:.2f} m"
+    if math.isfinite(result.height_sigma_rel):
+        height = f"{camera.height_m:.2f} ± {camera.height_m * result.height_sigma_rel:.2f} m"
+    table.add_row("[bold]together", pitch, yaw, roll, height, row)
     return table
 
 

@@ -1,7 +1,7 @@
 """Pictures of a clip, and what its road tells of the camera, from a child process with limits of its own.
 
 The wizard needs to look into clips that strangers send: no byte of them is decoded in the page's own process.
-``python -m app.jobs.stills take CLIP FOLDER`` and ``python -m app.jobs.stills survey CLIP PROFILE OUT``.
+``python -m app.jobs.stills take CLIP FOLDER`` and ``python -m app.jobs.stills survey CLIP PROFILE OUT WIDTH``.
 """
 
 from __future__ import annotations
@@ -57,20 +57,21 @@ def stills(clip: Path, folder: Path) -> Stills:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """Where the profile that the road showed was written, and what is doubtful about it."""
+    """Where the profile that the road showed was written, what told its height, and what is doubtful about it."""
 
     profile: Path
+    height: str
     warnings: tuple[str, ...]
 
 
-def survey_in_child(clip: Path, profile: Path, out: Path) -> Surveyed:
+def survey_in_child(clip: Path, profile: Path, out: Path, lane_width_m: float) -> Surveyed:
     """The camera's mount from the road in the clip (``app.calibrating_road``); ``profile`` is where the search starts.
 
     Raises:
         InputError: as ``app.calibrating_road.survey``, or it took too long or too much memory.
     """
-    said = _child(["survey", str(clip), str(profile), str(out)], _SURVEY_LIMIT_S)
-    return Surveyed(out, tuple(json.loads(said)["warnings"]))
+    said = json.loads(_child(["survey", str(clip), str(profile), str(out), str(lane_width_m)], _SURVEY_LIMIT_S))
+    return Surveyed(out, said["height"], tuple(said["warnings"]))
 
 
 def _child(arguments: list[str], limit_s: int) -> str:
@@ -97,7 +98,7 @@ def main() -> None:
         if task == "take":
             _take(clip, Path(rest[0]))
         else:
-            _survey(clip, Path(rest[0]), Path(rest[1]))
+            _survey(clip, Path(rest[0]), Path(rest[1]), float(rest[2]))
     except InputError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
@@ -121,16 +122,18 @@ def _take(clip: str, folder: Path) -> None:
     (folder / _INDEX).write_text(json.dumps({"size_px": info.size_px, "times_s": times_s}), encoding="utf-8")
 
 
-def _survey(clip: str, profile: Path, out: Path) -> None:
+def _survey(clip: str, profile: Path, out: Path, lane_width_m: float) -> None:
     from app.calibrating_road import survey
     from app.video import frames, probe
     from geometry.profiles import load_profile, save_profile
+    from perception.detector import load_detector
 
     info = probe(clip)
     lens = load_profile(str(profile)).for_size(*info.size_px)
-    found = survey(islice(frames(info), _SURVEY_FRAMES), lens, lane_width_m=3.7)
+    looked_at = islice(frames(info), _SURVEY_FRAMES)
+    found = survey(looked_at, lens, load_detector(), lane_width_m=lane_width_m)
     save_profile(found.camera, out)
-    print(json.dumps({"warnings": found.warnings}))
+    print(json.dumps({"height": found.height_words, "warnings": found.warnings}))
 
 
 if __name__ == "__main__":

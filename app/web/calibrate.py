@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import streamlit as st
 
+from app.calibrating_road import LANE_WIDTH_M
 from app.grid import draw_grid
 from app.jobs.stills import Stills, stills, survey_in_child
 from app.jobs.store import STILLS, stills_of
@@ -75,14 +76,24 @@ def _wizard(clip: Path, moments: Stills) -> None:
         key = f"{clip}|{lens.fx_px:.3f}"
         if st.session_state.get("calibrate_key") != key:
             st.session_state["calibrate_key"], st.session_state["calibrate_camera"] = key, lens
-            st.session_state["calibrate_doubts"] = ()
+            st.session_state["calibrate_height_words"], st.session_state["calibrate_doubts"] = "", ()
+        lane_width_m = st.number_input(
+            "Width of the lane, m",
+            2.0,
+            6.0,
+            LANE_WIDTH_M,
+            step=0.05,
+            help="The road tells the height by the width of its lane, and by the vehicles on it.",
+        )
         st.button(
             "Find it from the road",
             icon=":material/auto_fix_high:",
-            help="Needs some seconds of driving.",
+            help="Needs some seconds of driving; takes about half a minute.",
             on_click=_from_road,
-            args=(clip, lens.mounted(height_m=height_m)),
+            args=(clip, lens.mounted(height_m=height_m), lane_width_m),
         )
+        if st.session_state.get("calibrate_height_words"):
+            st.info(f"Found: {st.session_state['calibrate_height_words']}.", icon=":material/height:")
         for doubt in st.session_state.get("calibrate_doubts", ()):
             st.warning(doubt, icon=":material/warning:")
     camera = st.session_state["calibrate_camera"].mounted(height_m=height_m)
@@ -107,20 +118,21 @@ def _lens(size_px: tuple[int, int]) -> Camera:
     return camera_from_fov(*size_px, math.radians(fov_deg))
 
 
-def _from_road(clip: Path, lens: Camera) -> None:
+def _from_road(clip: Path, lens: Camera, lane_width_m: float) -> None:
     """A click on the button: what the road shows replaces what was set; what it does not show is said."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before.toml", Path(folder) / "after.toml"
         save_profile(lens, before)
         try:
-            found = survey_in_child(clip, before, after)
+            with st.spinner("driving along the clip, looking for lanes, motion and vehicles"):
+                found = survey_in_child(clip, before, after, lane_width_m)
             camera = load_profile(str(found.profile)).for_size(lens.width_px, lens.height_px)
         except InputError as error:
-            st.session_state["calibrate_doubts"] = (str(error),)
+            st.session_state["calibrate_height_words"], st.session_state["calibrate_doubts"] = "", (str(error),)
             return
     st.session_state["calibrate_camera"] = camera
     st.session_state["calibrate_height"] = min(max(camera.height_m, 0.3), 4.0)
-    st.session_state["calibrate_doubts"] = found.warnings
+    st.session_state["calibrate_height_words"], st.session_state["calibrate_doubts"] = found.height, found.warnings
 
 
 def _drag(bgr: np.ndarray, camera: Camera) -> Camera:
