@@ -9,7 +9,9 @@ field of view stays a guess: distances ahead scale with it.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
+from app.batch_plan import fingerprint
 from app.camera_choice import GENERIC, StartCamera
 from app.config import Settings
 from app.video import ClipInfo, glimpses
@@ -39,10 +41,15 @@ def start_camera(info: ClipInfo, settings: Settings) -> StartCamera:
     Raises:
         InputError: the profile cannot be used.
     """
-    profile = load_profile(settings.camera.profile).for_size(*info.size_px)
     if not wants_look(info, settings):
-        return StartCamera(profile)
-    width_m = settings.camera.lane_width_m or LANE_WIDTH_M
+        return StartCamera(load_profile(settings.camera.profile).for_size(*info.size_px))
+    return _look(info, fingerprint(info.source), settings.camera.lane_width_m or LANE_WIDTH_M)
+
+
+@lru_cache(maxsize=1)  # a worker runs segments of one clip one after the other
+def _look(info: ClipInfo, mark: str, width_m: float) -> StartCamera:
+    """What a look at the clip tells of a camera that is a guess; ``mark`` changes with what is in the clip."""
+    profile = load_profile(GENERIC).for_size(*info.size_px)
     try:
         pictures = [frame.bgr for frame in glimpses(info, _PICTURES)]
         found = find_mount(pictures, lane_width_m=width_m, camera=profile)

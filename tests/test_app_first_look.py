@@ -1,12 +1,14 @@
 """A clip whose camera nobody has described: its mount is found in the clip before the first frame is run."""
 
 import math
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app import first_look
 from app.config import Settings
 from app.first_look import start_camera, wants_look
 from app.record import load
@@ -77,6 +79,20 @@ def test_only_a_guess_is_corrected(nose_up: Path) -> None:
         assert not wants_look(info, settings) and not start.found and not start.note
         assert start.camera == load_profile(settings.camera.profile).for_size(*SIZE)
     assert not wants_look(info, GUESSED.changed(lanes={"enabled": False}))
+
+
+def test_segments_of_a_clip_share_one_look(nose_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    monkeypatch.setattr(first_look, "glimpses", lambda info, count: looks.append(info) or glimpses(info, count))
+    first_look._look.cache_clear()
+    clip = tmp_path / "drive.mp4"
+    shutil.copy(nose_up, clip)
+    segments = [GUESSED.changed(clip={"start_s": start_s}) for start_s in (0.0, 1.0, 2.0)]
+    assert len({start_camera(probe(clip), settings).note for settings in segments}) == 1 == len(looks)
+    with VideoWriter(clip, SIZE, Fraction(5)) as writer:  # the file is another clip now
+        for number in range(15):
+            writer.write(np.full((SIZE[1], SIZE[0], 3), 90, np.uint8), number / 5)
+    assert not start_camera(probe(clip), GUESSED).found and len(looks) == 2
 
 
 def test_a_clip_without_a_road_keeps_the_guess(tmp_path: Path) -> None:
