@@ -33,6 +33,30 @@ class Support:
         return (odds / (1.0 + odds)).astype(score.dtype)
 
 
+@dataclass(frozen=True)
+class Oversize:
+    """How much too wide and high a detector says boxes are, by their size; told by the file.
+
+    The finer cells are than an object, the better its edges are known; of an object of a cell or two the detector says
+    what would cover most of the places where its edges may be.
+
+    Attributes:
+        area_px2: areas of boxes as they are said, in square pixels of the network's input, ascending.
+        log_side: logarithm of said over true side at each area; between them and the logarithms of the areas it is
+            interpolated, beyond them it stays.
+    """
+
+    area_px2: tuple[float, ...]
+    log_side: tuple[float, ...]
+
+    def mended(self, xyxy: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """(K, 4) boxes made as large as they should be about their middles; ``scale`` (2,) input pixels a pixel."""
+        half = (xyxy[:, 2:] - xyxy[:, :2]) / 2
+        area = 4 * np.prod(half * scale, axis=1)
+        lost = half * -np.expm1(-np.interp(np.log(area), np.log(self.area_px2), self.log_side))[:, None]
+        return np.concatenate([xyxy[:, :2] + lost, xyxy[:, 2:] - lost], axis=1)
+
+
 def overlaps(xyxy: np.ndarray, class_id: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(K, N) IoU of the kept ``rows`` with all boxes (N, 4), 0 for boxes of another class.
 

@@ -239,7 +239,7 @@ class Detector:
     def _agreed(
         self, boxes: np.ndarray, score: np.ndarray, class_id: np.ndarray, placed: Fit
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What suppression keeps, moved and made surer or less sure by what it drops."""
+        """What suppression keeps, moved and made surer or less sure by what it drops, and as large as it should be."""
         limit = self._plan.overlaps[class_id]
         kept = nms(boxes, score, class_id, limit)
         overlap = overlaps(boxes, class_id, kept)
@@ -249,6 +249,8 @@ class Detector:
         if self._metadata.support is not None:
             area = np.prod((voted[:, 2:] - voted[:, :2]) * placed.scale, axis=1)
             sure = self._metadata.support.adjusted(sure, support(overlap, score, kept, limit[kept]), area)
+        if self._metadata.oversize is not None:
+            voted = self._metadata.oversize.mended(voted, placed.scale)
         return voted.astype(np.float32), sure, class_id[kept]
 
     def _feeds(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from geometry.errors import InputError
-from perception.consensus import Support
+from perception.consensus import Oversize, Support
 from perception.preprocess import Preprocess
 
 _NAME_PAIR = re.compile(r"""(\d+)\s*:\s*(?:'([^']*)'|"([^"]*)")""")
@@ -29,6 +29,7 @@ class Metadata:
     score_threshold: float | dict[str, float] | None = None
     nms_iou: float | dict[str, float] | None = None
     support: Support | None = None
+    oversize: Oversize | None = None
     version: str = ""
 
 
@@ -47,6 +48,7 @@ def read_metadata(raw: Mapping[str, str]) -> Metadata:
         score_threshold=_threshold(raw),
         nms_iou=_overlap(raw),
         support=_support(raw),
+        oversize=_oversize(raw),
         version=raw.get("roadlens.version", ""),
     )
 
@@ -130,18 +132,32 @@ def _overlap(raw: Mapping[str, str]) -> float | dict[str, float] | None:
 
 
 def _support(raw: Mapping[str, str]) -> Support | None:
-    told = _json(raw, "roadlens.support")
-    if told is None:
-        return None
     wanted = (
         "a weight, ascending areas over 0 and as many logarithms of support, by the keys weight, area_px2, expected"
     )
-    if not isinstance(told, dict) or set(told) != {"weight", "area_px2", "expected"}:
-        raise _refused(raw, "roadlens.support", wanted)
-    weight, area, expected = (np.array(told[key], object).ravel() for key in ("weight", "area_px2", "expected"))
-    numbers = [*weight, *area, *expected]
-    if not all(isinstance(value, int | float) and np.isfinite(value) for value in numbers):
-        raise _refused(raw, "roadlens.support", wanted)
-    if len(weight) != 1 or len(area) == 0 or len(area) != len(expected) or not (np.diff([0.0, *area]) > 0).all():
-        raise _refused(raw, "roadlens.support", wanted)
-    return Support(float(told["weight"]), tuple(area.tolist()), tuple(expected.tolist()))
+    curve = _curve(raw, "roadlens.support", "expected", ("weight",), wanted)
+    return curve and Support(curve[0][0], *curve[1:])
+
+
+def _oversize(raw: Mapping[str, str]) -> Oversize | None:
+    wanted = "ascending areas over 0 and as many logarithms of said over true side, by the keys area_px2, log_side"
+    curve = _curve(raw, "roadlens.oversize", "log_side", (), wanted)
+    return curve and Oversize(*curve[1:])
+
+
+def _curve(
+    raw: Mapping[str, str], key: str, values: str, single: tuple[str, ...], wanted: str
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]] | None:
+    """The numbers ``single``, then areas and ``values`` at them, of an object of JSON; None where there is none."""
+    told = _json(raw, key)
+    if told is None:
+        return None
+    if not isinstance(told, dict) or set(told) != {*single, "area_px2", values}:
+        raise _refused(raw, key, wanted)
+    alone = [told[name] for name in single]
+    area, at = (np.array(told[name], object).ravel().tolist() for name in ("area_px2", values))
+    if not all(type(value) in (int, float) and np.isfinite(value) for value in (*alone, *area, *at)):
+        raise _refused(raw, key, wanted)
+    if not area or len(area) != len(at) or not (np.diff([0.0, *area]) > 0).all():
+        raise _refused(raw, key, wanted)
+    return tuple(map(float, alone)), tuple(map(float, area)), tuple(map(float, at))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geometry.boxes import iou
-from perception.consensus import Support, overlaps, support, vote
+from perception.consensus import Oversize, Support, overlaps, support, vote
 from perception.nms import nms
 
 # Box 1 overlaps box 0 by 90 / 110, box 2 by 60 / 140 only, box 3 is of another class.
@@ -78,3 +78,15 @@ def test_scores_stay_scores() -> None:
     found = told.adjusted(np.array([0.0, 1.0, 0.999], np.float32), np.array([50.0, 50.0, 1.0]), np.full(3, 100.0))
     assert found.dtype == np.float32
     assert ((found >= 0) & (found <= 1)).all()
+
+
+def test_boxes_lose_what_they_are_too_large_about_their_middles() -> None:
+    told = Oversize((64.0, 4096.0), (float(np.log(1.25)), 0.0))
+    # at two input pixels a pixel: 8 x 8 of them, 64 x 64, and between, where half of the logarithm is left
+    boxes = np.array([[10.0, 20.0, 14.0, 24.0], [0.0, 0.0, 32.0, 32.0], [0.0, 0.0, 16.0, 8.0]])
+    mended = told.mended(boxes, np.array([2.0, 2.0]))
+    assert mended[0] == pytest.approx([10.4, 20.4, 13.6, 23.6])
+    assert mended[1] == pytest.approx(boxes[1])
+    assert mended[2, 2:] - mended[2, :2] == pytest.approx(np.array([16.0, 8.0]) / 1.25**0.5)
+    assert (mended[:, :2] + mended[:, 2:]) == pytest.approx(boxes[:, :2] + boxes[:, 2:])
+    assert told.mended(boxes[:0], np.ones(2)).shape == (0, 4)

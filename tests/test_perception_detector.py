@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,15 @@ def test_support_by_others_lifts_a_score_over_the_threshold(constant_onnx: MakeO
     assert four.score == pytest.approx([0.8 / 1.4])
 
 
+def test_boxes_lose_what_the_file_says_they_are_too_large(constant_onnx: MakeOnnx) -> None:
+    output = {"o": yolov8_output(([20, 12, 60, 52], 2, 0.9))}
+    metadata = {"roadlens.oversize": json.dumps({"area_px2": [1600], "log_side": [math.log(1.25)]})}
+    plain = load_detector(constant_onnx("plain", output)).detect(PICTURE).xyxy_px[0]
+    mended = load_detector(constant_onnx("told", output, metadata=metadata)).detect(PICTURE).xyxy_px[0]
+    assert mended[2:] - mended[:2] == pytest.approx((plain[2:] - plain[:2]) / 1.25)
+    assert mended[2:] + mended[:2] == pytest.approx(plain[2:] + plain[:2])
+
+
 def test_yolov5_file(constant_onnx: MakeOnnx) -> None:
     out = np.zeros((1, 3 * CELLS, 85), np.float32)
     out[0, 11, :5], out[0, 11, 5 + 7] = [36, 26, 32, 28, 0.9], 0.9
@@ -185,6 +195,9 @@ def test_ultralytics_names_are_read_and_never_run(constant_onnx: MakeOnnx) -> No
         ({"roadlens.support": "0.3"}, "must be a weight, ascending areas over 0"),
         ({"roadlens.support": '{"weight": 1, "area_px2": [9, 4], "expected": [0, 1]}'}, "ascending areas over 0"),
         ({"roadlens.support": '{"weight": "1", "area_px2": [9], "expected": [0]}'}, "must be a weight, "),
+        ({"roadlens.oversize": '{"weight": 1, "area_px2": [9], "log_side": [0]}'}, "must be ascending areas over 0"),
+        ({"roadlens.oversize": '{"area_px2": [9, 16], "log_side": [0]}'}, "must be ascending areas over 0"),
+        ({"roadlens.oversize": '{"area_px2": [9, 16], "log_side": [[0], [1, 2]]}'}, "must be ascending areas over 0"),
         ({"roadlens.head": "yolov99"}, "head is 'yolov99'; must be one of distances, "),
         ({"names": "{0: 'car', 2: 'bus'}"}, "must be numbered from 0"),
         ({"roadlens.classes": '["car"]'}, "head yolov8 shows 80 classes, but 1 names are given"),

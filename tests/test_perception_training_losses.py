@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from geometry.boxes import aligned_iou  # noqa: E402
+from geometry.errors import InputError  # noqa: E402
 from perception.training.assign import Truth  # noqa: E402
 from perception.training.losses import (  # noqa: E402
     LossConfig,
@@ -172,3 +173,38 @@ def test_regions_to_ignore_carry_no_loss_of_background():
     share = detection_loss(raw_of(logits, distances), half, LossConfig(), "tal").total / plain.total
     # a quarter of the picture holds 4 of 16 cells at stride 8, 1 of 4 at 16, and on its corner the one at 32
     assert share.item() == pytest.approx(1 - 6 / 21, rel=1e-5)
+
+
+def test_a_class_counts_as_often_as_it_is_given_in_every_part():
+    """At weight 3, the loss of its boxes alone stays; beside those of another class they count three times."""
+    views, generator = 20, torch.Generator().manual_seed(5)  # so many that the sum of targets is over 1
+    logits = torch.randn(1, 21, 3, generator=generator).expand(views, -1, -1)
+    distances = torch.randn(1, 21, 4, 8, generator=generator).expand(views, -1, -1, -1)
+    objects = {1: [2.0, 3.0, 18.0, 15.0], 0: [17.0, 18.0, 31.0, 30.0]}  # truck, car
+
+    def loss(classes: list[int], **emphasis: float):
+        truth = a_truth(
+            xyxy_px=torch.tensor([objects[kind] for kind in classes] * views),
+            class_id=torch.tensor(classes * views),
+            image=torch.arange(views).repeat_interleave(len(classes)),
+        )
+        return detection_loss(raw_of(logits, distances), truth, LossConfig(emphasis=emphasis), "tal")
+
+    truck, car, both = loss([1]), loss([0]), loss([1, 0])
+    heavy = loss([1], truck=3.0)
+    assert heavy.boxes.item() == pytest.approx(truck.boxes.item(), rel=1e-5)
+    assert heavy.distances.item() == pytest.approx(truck.distances.item(), rel=1e-5)
+    assert heavy.classes < truck.classes  # beside a truck that weighs 3, the background of other classes weighs a third
+    for part in ("boxes", "distances"):
+        alone, beside, joint = (getattr(parts, part).item() for parts in (truck, car, both))
+        share = (joint - beside) / (alone - beside)  # of the truck in the sum of targets
+        assert 0.1 < share < 0.9
+        wanted = beside + 3 * share / (2 * share + 1) * (alone - beside)
+        assert getattr(loss([1, 0], truck=3.0), part).item() == pytest.approx(wanted, rel=1e-4)
+
+
+def test_what_is_no_class_cannot_be_emphasised():
+    with pytest.raises(InputError, match="emphasis tram"):
+        LossConfig(emphasis={"tram": 2.0})
+    with pytest.raises(InputError, match="over 0"):
+        LossConfig(emphasis={"car": 0.0})

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from geometry.errors import InputError
-from perception.consensus import Support
+from perception.consensus import Oversize, Support
 from perception.training.model import Detector, Exported
 from perception.types import CLASSES, VEHICLES
 
@@ -44,7 +44,8 @@ class ExportConfig:
         free_size: height and width are free axes; the batch always is.
         score_threshold: shown to people from this score on; one number, or one per class name.
         nms_iou: overlap at which the runtime should suppress; one number, or one per class name.
-        support: how scores should follow the support of boxes; None leaves them, as a network that needs no NMS does.
+        support, oversize: how scores should follow the support of boxes, and how much too large those are; None
+            leaves them, as a network that needs no NMS does.
     """
 
     input_size_px: tuple[int, int] = (832, 480)
@@ -52,6 +53,7 @@ class ExportConfig:
     score_threshold: float | dict[str, float] = 0.35
     nms_iou: float | dict[str, float] = field(default_factory=lambda: dict(NMS_IOU))
     support: Support | None = SUPPORT
+    oversize: Oversize | None = None
     version: str = "1"
 
     def __post_init__(self) -> None:
@@ -73,8 +75,9 @@ class ExportConfig:
             "roadlens.model": json.dumps(model.config.to_dict()),
             "roadlens.version": self.version,
         }
-        if self.support is not None and not unique:
-            told["roadlens.support"] = json.dumps(asdict(self.support))
+        for key, curve in (("roadlens.support", self.support), ("roadlens.oversize", self.oversize)):
+            if curve is not None and not unique:
+                told[key] = json.dumps(asdict(curve))
         return told
 
 
