@@ -51,6 +51,25 @@ GROUPS = {
     "calibrate": "Find your camera's intrinsics and mount.",
 }
 
+EXAMPLES: dict[str, str] = {
+    "run": "drive.mp4 --camera mycar.toml --end 10",
+    "batch": "clips/ --out results --jobs 2",
+    "replay": "results/drive --out again",
+    "report": "results/drive",
+    "mine": "results/drive --count 30",
+    "ui": "--port 8502",
+    "bench": "drive.mp4 --frames 200",
+    "calibrate chessboard": "photos/ --out mycar.toml",
+    "calibrate road": "drive.mp4 --fov 65 --lane-width 3.5 --out mycar.toml",
+    "calibrate fov": "90 --height 1.3 --out mycar.toml",
+    "stereo": "left.png right.png --baseline 0.54 --camera kitti",
+    "eval distance": "kitti/0005 --detector auto",
+    "models": "mine.onnx",
+    "export": "results/drive --format csv,mcap",
+    "scene": "city --camera kitti --out scene",
+}
+"""What follows the command in the example at the end of its help."""
+
 app = typer.Typer(
     name="roadlens",
     help="What is on the road ahead, in metres: objects, distances, lanes, tracks and warnings from a dashcam clip.",
@@ -88,7 +107,10 @@ def _register() -> None:
                 groups[group[0]] = typer.Typer(no_args_is_help=True)
                 app.add_typer(groups[group[0]], name=group[0], help=GROUPS[group[0]])
             parent = groups[group[0]]
-        parent.command(name)(getattr(import_module(module), function))
+        command = getattr(import_module(module), function)
+        told = " ".join((command.__doc__ or "").split())  # line breaks of the source are none of the list's
+        example = f"Example: roadlens {words} {EXAMPLES[words]}" if words in EXAMPLES else None
+        parent.command(name, short_help=told, epilog=example)(command)
 
 
 _register()

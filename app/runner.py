@@ -57,6 +57,12 @@ OnProgress = Callable[[Progress], None]
 ShouldStop = Callable[[], bool]
 
 
+_ONE_PICTURE = (
+    "a single picture: objects are believed once they are seen again, so none is shown; what the network saw stands in "
+    "the record as detections"
+)
+
+
 @dataclass(frozen=True)
 class Job:
     """What belongs to a run beside its settings: a detector loaded before (reused over clips), or the record whose
@@ -268,7 +274,7 @@ class _Run:
         summary = self.tally.summary(
             state,
             wall_s=wall_s,
-            notes=(*self.pipeline.notes, *(self.recorded.notes if self.recorded else ()), *self.report.notes()),
+            notes=self._notes(),
             detector=self.detector,
             files={name: str(path) for name, path in files.items()},
         )
@@ -277,6 +283,12 @@ class _Run:
         if state == "complete":
             self._sweep(set(files.values()))
         return summary
+
+    def _notes(self) -> tuple[str, ...]:
+        """What a person should know of the run."""
+        recorded = self.recorded.notes if self.recorded else ()
+        alone = (_ONE_PICTURE,) if self.tally.frames == 1 else ()
+        return (*self.pipeline.notes, *recorded, *self.report.notes(), *alone)
 
     def _clear(self) -> None:
         """Removes what this run has begun, and the folder where nothing else is in it."""

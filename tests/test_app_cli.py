@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import typer
 
 from app import cli
 from app.record import load
@@ -285,6 +286,8 @@ def test_unusual_clips_work(roadlens, model: Path, tmp_path: Path, name: str, pi
     assert roadlens("run", clip, "--detector", model, "--out", tmp_path / "out")[0] == 0
     assert len(load(tmp_path / "out").results) == count
     assert probe(tmp_path / "out" / "annotated.mp4").codec == "h264"
+    notes = json.loads((tmp_path / "out" / "summary.json").read_text())["notes"]
+    assert any("a single picture" in note for note in notes) == (count == 1)
 
 
 def edited(text: str, kind: str) -> str:
@@ -385,6 +388,16 @@ def test_a_killed_run_leaves_nothing_under_final_names_and_can_be_run_again(
     assert len(load(out).results) > 0
     assert roadlens("run", clip, "--detector", model, "--out", out)[0] == 0
     assert sorted(p.name for p in out.iterdir()) == ["annotated.mp4", "results.jsonl", "settings.toml", "summary.json"]
+
+
+@pytest.mark.parametrize("words", cli.EXAMPLES)
+def test_examples_of_the_help_are_lines_that_the_command_takes(words: str) -> None:
+    command = typer.main.get_command(cli.app)
+    for word in words.split():
+        command = command.commands[word]
+    context = command.make_context(words, cli.EXAMPLES[words].split())  # raises where an option is none of its own
+    assert context.params and not context.args
+    assert command.epilog == f"Example: roadlens {words} {cli.EXAMPLES[words]}"
 
 
 def test_help_names_every_command(roadlens) -> None:

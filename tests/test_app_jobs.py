@@ -304,7 +304,9 @@ def test_a_clip_that_breaks_off_fails_and_keeps_what_was_there(store: JobStore, 
     whole = clip.read_bytes()
     clip.write_bytes(whole[: 2 * len(whole) // 3])
     job_id = work(store, clip)
-    assert store.status(job_id).state is JobState.FAILED and "breaks off" in store.status(job_id).message
+    message = store.status(job_id).message
+    assert store.status(job_id).state is JobState.FAILED and "breaks off" in message
+    assert store.spec(job_id).name in message and str(clip.parent) not in message  # no folder of this machine
     assert partial_path(store.results(job_id) / "results.jsonl").is_file()
     assert json.loads((store.results(job_id) / PLAYER).read_text())["frames"]
 
@@ -324,6 +326,6 @@ def test_stills_are_taken_by_a_child_and_only_once(store: JobStore, clip: Path, 
 def test_stills_of_what_is_no_clip_are_one_line(tmp_path: Path) -> None:
     text = tmp_path / "a.mp4"
     text.write_text("dear diary")
-    with pytest.raises(InputError, match="cannot be opened as video"):
+    with pytest.raises(InputError, match=r"^the clip cannot be opened as video"):
         stills(text, tmp_path / "a.stills")
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]

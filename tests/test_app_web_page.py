@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
@@ -14,6 +15,7 @@ import app.web.common as common
 from app.jobs.store import JobSpec, JobState, JobStatus, JobStore
 from app.record import Header, RecordWriter
 from app.types import CameraPose, Event, EventKind, FrameResult
+from app.web.health import calibration_facts
 from app.web.tables import track_table
 from geometry.profiles import load_profile
 from geometry.types import GroundPoints
@@ -125,7 +127,7 @@ def test_a_finished_run_shows_its_warnings_and_files(store: JobStore) -> None:
     assert test.dataframe[0].value["words"].tolist() == ["car cuts in from the left at 20 m"]
     assert next(s for s in test.selectbox if s.label == "Object").options == ["car 7 · nearest 16 m · warned of"]
     health = test.table[0].value
-    assert health.loc["calibration"].item() == "as given" and health.loc["pitch"].item() == "0.00° ± 0.000"
+    assert health.loc["calibration"].item() == "as given" and health.loc["pitch"].item() == "0.00°"
 
 
 def test_a_failed_run_says_why_and_shows_no_traceback(store: JobStore) -> None:
@@ -184,6 +186,17 @@ def test_a_run_that_another_tab_deleted_first_is_no_error(store: JobStore) -> No
     store.delete(job_id)
     next(b for b in test.button if b.label == "Delete for good").click().run()
     assert not test.exception and ["it may have been deleted" in toast.value for toast in test.toast] == [True]
+
+
+def test_what_the_mount_varied_by_is_not_sold_as_its_error() -> None:
+    pitch = [-3.5, -3.6, -3.4]
+    frames = pd.DataFrame({"calibration": ["calibrating"] * 3, "progress": [0.1, 0.2, 0.3], "pitch, degrees": pitch})
+    frames = frames.assign(**{"yaw, degrees": 0.11, "height, m": 1.15, "horizon, px": [421.0, 422.0, 423.0]})
+    facts = calibration_facts(frames)
+    assert facts == {
+        "calibration": "going on, 30 %", "pitch": "-3.50°, varied by 0.08°", "yaw": "0.11°", "height": "1.15 m",
+        "horizon": "422 px, varied by 1 px",
+    }  # fmt: skip
 
 
 def test_the_table_has_closing_speeds_and_sigmas() -> None:

@@ -199,7 +199,8 @@ def show_summary(console: Console, summary: RunSummary) -> None:
 
 
 def _facts(summary: RunSummary) -> list[tuple[str, str]]:
-    speed = f"{summary.frames} frames, {summary.clip_s:.1f} s of road in {summary.wall_s:.1f} s ({summary.fps:.1f} fps)"
+    frames = "1 frame" if summary.frames == 1 else f"{summary.frames} frames"
+    speed = f"{frames}, {summary.clip_s:.1f} s of road in {summary.wall_s:.1f} s ({summary.fps:.1f} fps)"
     rows = [("clip", speed)]
     model = summary.detector
     rows.append(("detector", ", ".join(model[key] for key in ("name", "input_size", "provider") if model.get(key))))

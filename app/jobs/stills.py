@@ -75,7 +75,7 @@ def survey_in_child(clip: Path, profile: Path, out: Path, lane_width_m: float) -
 
 
 def _child(arguments: list[str], limit_s: int) -> str:
-    """What the child prints; its one line of complaint becomes ours."""
+    """What the child prints; its one line of complaint becomes ours. ``arguments``: the task, the clip, the rest."""
     command = [sys.executable, "-m", "app.jobs.stills", *arguments]
     try:
         done = subprocess.run(
@@ -86,7 +86,10 @@ def _child(arguments: list[str], limit_s: int) -> str:
     if done.returncode == 0:
         return done.stdout
     if done.returncode == 2:
-        raise InputError(done.stderr.strip().splitlines()[-1])
+        said = done.stderr.strip().splitlines()[-1]
+        raise InputError(
+            said.replace(arguments[1], "the clip")
+        )  # where it lies on this machine tells a visitor nothing
     raise InputError("this clip could not be looked into: it broke the decoder, or needs too much memory")
 
 

@@ -49,6 +49,7 @@ class Worker:
             state, message = JobState.FAILED, str(error)
         except MemoryError:
             state, message = JobState.FAILED, f"the clip needs more than {MEMORY_LIMIT_BYTES >> 30} GiB of memory"
+        message = message.replace(spec.clip, spec.name)  # neither this machine's folders nor an address's password
         if state is JobState.FAILED:
             with contextlib.suppress(InputError):  # a failed run may have left nothing to play
                 write_player(self._results)

@@ -21,7 +21,7 @@ _SETTLED = ("calibrated", "fixed")
 
 
 def calibration_facts(frames: pd.DataFrame) -> dict[str, str]:
-    """State at the end, and the mount's mean with how far it spread (one standard deviation) while it was believed."""
+    """State at the end, and the mount's mean with how far it varied (one standard deviation) while it was believed."""
     last = frames.iloc[-1]
     believed = frames[frames["calibration"].isin(_SETTLED)]
     believed = believed if len(believed) else frames
@@ -32,7 +32,9 @@ def calibration_facts(frames: pd.DataFrame) -> dict[str, str]:
         values = believed[name].dropna()
         if len(values):
             digits = 0 if unit == " px" else 2
-            facts[name.split(",")[0]] = f"{values.mean():.{digits}f}{unit} ± {values.std(ddof=0):.{digits + 1}f}"
+            spread = f"{values.std(ddof=0):.{digits}f}"
+            varied = f", varied by {spread}{unit}" if float(spread) else ""
+            facts[name.split(",")[0]] = f"{values.mean():.{digits}f}{unit}{varied}"
     return facts
 
 
@@ -49,7 +51,10 @@ def show_health(data: Digest, summary: dict[str, Any]) -> None:
         facts["pace"] = f"{summary['fps']:.1f} frames/s"
     left, right = st.columns(2, gap="medium")
     left.table(pd.DataFrame({"": facts.values()}, index=list(facts)), border="horizontal")
-    left.caption("Pitch is positive nose down, yaw to the left; after ±: the spread over the run, one sigma.")
+    left.caption(
+        "Pitch is positive nose down, yaw to the left. How much they varied in the run (one sigma) does not say how "
+        "right they are."
+    )
     stages = summary.get("stage_ms") or {}
     if stages:
         costs = pd.DataFrame({"stage": list(stages), "ms a frame": list(stages.values())})

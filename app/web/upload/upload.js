@@ -31,7 +31,7 @@ export default function (component) {
       let answer = {};
       try { answer = JSON.parse(request.responseText); } catch { /* not ours: a proxy's page */ }
       if (request.status !== 201 || !answer.token) return refuse(answer.error || `the upload was refused (${request.status})`);
-      say(`${name}, ${(file.size / 1e6).toFixed(1)} MB`);
+      say(`${name}, ${file.size >= 1e5 ? `${(file.size / 1e6).toFixed(1)} MB` : `${Math.ceil(file.size / 1e3)} kB`}`);
       setStateValue("upload", { token: answer.token, name: file.name });
     };
     if (host.roadlensRequest) host.roadlensRequest.abort();
