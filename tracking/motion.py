@@ -36,7 +36,6 @@ from tracking.box_model import (
     SHARED,
     STATES,
     YAWS_RAD,
-    Edges,
     Step,
     edges,
     move,
@@ -46,6 +45,8 @@ from tracking.box_model import (
 from tracking.classes import TWO_WHEELED
 from tracking.collision import time_to_collision
 from tracking.heading import heading_prior, likeliest, weigh_headings
+from tracking.metric_measured import UNSEEN, measured_edges, measured_ranges, widened
+from tracking.metric_rows import appended, begun, by_size, clear, empty, parts, picked, resize
 from tracking.metric_state import MetricState, metric_state
 from tracking.motion_config import MotionConfig
 from tracking.own_road import OwnRoad
@@ -58,7 +59,6 @@ from tracking.types import EgoMotion
 __all__ = ["MetricFilter", "MetricState", "MotionConfig", "time_to_collision"]
 
 _LAST_VEHICLE = 3  # car, truck, bus and train lead the vocabulary
-_UNSEEN = 10.0  # slope sigma of an edge that is cut off: ten times straight ahead to 45 degrees
 _NEAREST_M, _FARTHEST_M = 0.5, 400.0
 _SHRINK = math.log(0.3)  # to less than a third in one step: it passes the camera
 _BESIDE = 5.0  # y/x: 79 degrees from straight ahead
@@ -75,7 +75,7 @@ class MetricFilter:
 
     def __init__(self, config: MotionConfig | None = None) -> None:
         self.config = config = config or MotionConfig()
-        self._rows = RowsGiven(np.empty((0, STATES)), np.empty((0, STATES, STATES)), np.empty((0, STATES, _UNKNOWNS)))
+        self._rows = empty(_UNKNOWNS)
         self._log_yaw = np.empty((0, len(YAWS_RAD)))
         self._class_id = np.empty(0, np.int64)
         self._outvoted = np.empty(0, np.int64)  # updates in a row that named another class
@@ -156,14 +156,10 @@ class MetricFilter:
 
     def _forget(self, wrong: np.ndarray) -> None:
         """Rows of which nothing is known any more but their class."""
-        self._clear(wrong)
+        clear(self._rows, wrong)
         self._known[wrong] = False
-        wide = wide_prior(size_priors(self._class_id[wrong]))
-        sizes = range(LOG_H, LOG_L + 1)
-        self._rows.mean[wrong, LOG_H : LOG_L + 1] = self._kinds.wide_mean(wrong)
-        self._rows.cov[wrong, LOG_H : LOG_L + 1, :] = self._rows.cov[wrong, :, LOG_H : LOG_L + 1] = 0.0
-        self._rows.cov[wrong[:, None], sizes, sizes] = wide.sigma**2
-        self._rows.gain[wrong, LOG_H : LOG_L + 1] = 0.0
+        sigma = wide_prior(size_priors(self._class_id[wrong])).sigma
+        resize(self._rows, wrong, WidePrior(self._kinds.wide_mean(wrong), sigma))
         self._log_yaw[wrong] = np.log(self._yaw_prior)
 
     def _lose(self, grown: np.ndarray) -> None:
@@ -173,19 +169,7 @@ class MetricFilter:
         lost |= (np.abs(mean[:, BEARING]) > _BESIDE) | ~(cov[:, LOG_X, LOG_X] < _ANYWHERE)
         self._known &= ~lost
         if lost.any():
-            self._clear(np.flatnonzero(lost))
-
-    def _clear(self, rows: np.ndarray) -> None:
-        self._rows.mean[rows, :4] = 0.0
-        self._rows.cov[rows, :4, :] = 0.0
-        self._rows.cov[rows, :, :4] = 0.0
-        self._rows.cov[rows[:, None], range(4), range(4)] = 1.0
-        self._rows.gain[rows, :4] = 0.0
-        for column in (ROAD, ACCELERATION):
-            self._rows.mean[rows, column] = 0.0
-            self._rows.cov[rows, column, :] = self._rows.cov[rows, :, column] = 0.0
-            self._rows.cov[rows, column, column] = 1.0
-            self._rows.gain[rows, column] = 0.0
+            clear(self._rows, np.flatnonzero(lost))
 
     def _step(self, dt_s: float) -> Step:
         turn_rad, speed_mps = _or_zero(self._ego.yaw_rate_radps) * dt_s, self._ego.speed_mps
@@ -214,14 +198,7 @@ class MetricFilter:
         """Append one row per object, begun from its box alone."""
         ids = np.asarray(class_id, np.int64)
         count = len(ids)
-        wide = wide_prior(size_priors(ids))
-        mean, cov = np.zeros((count, STATES)), np.zeros((count, STATES, STATES))
-        mean[:, LOG_H : LOG_L + 1] = wide.mean
-        sigma = np.ones((count, STATES))
-        sigma[:, LOG_H : LOG_L + 1] = wide.sigma
-        cov[:, range(STATES), range(STATES)] = sigma**2
-        born = RowsGiven(mean, cov, np.zeros((count, STATES, _UNKNOWNS)))
-        self._rows = RowsGiven(*(np.concatenate(pair) for pair in zip(_parts(self._rows), _parts(born), strict=True)))
+        self._rows = appended(self._rows, begun(wide_prior(size_priors(ids)), _UNKNOWNS))
         self._log_yaw = np.concatenate([self._log_yaw, np.tile(np.log(self._yaw_prior), (count, 1))])
         self._class_id = np.concatenate([self._class_id, ids])
         self._outvoted = np.concatenate([self._outvoted, np.zeros(count, np.int64)])
@@ -299,16 +276,9 @@ class MetricFilter:
     def _place(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
         """Diffuse places of rows seen for the first time, about where their size puts them."""
         mean, cov = self._rows.mean, self._rows.cov
-        size = np.exp(mean[rows, LOG_H : LOG_L + 1])
-        slope, ok = seen.slope, seen.seen
-        height_angle = np.maximum(slope[:, TOP] - slope[:, BOTTOM], 1e-3)
-        width_angle = np.maximum(slope[:, LEFT] - slope[:, RIGHT], 1e-3)
-        ground = camera.height_m / np.maximum(-slope[:, BOTTOM], 1e-2)
-        by_box = np.where(ok[:, BOTTOM], ground, size[:, 1] / width_angle)
-        x_m = np.where(ok[:, TOP] & ok[:, BOTTOM], size[:, 0] / height_angle, by_box)
-        x_m = np.clip(x_m, _NEAREST_M, _FARTHEST_M)
+        x_m = np.clip(by_size(seen, np.exp(mean[rows, LOG_H : LOG_L + 1]), camera.height_m), _NEAREST_M, _FARTHEST_M)
         y_m, _, _ = lateral_position(seen, x_m, size_priors(self._class_id[rows]))
-        self._clear(rows)
+        clear(self._rows, rows)
         mean[rows, LOG_X], mean[rows, BEARING] = np.log(x_m), y_m / x_m
         cov[rows, LOG_X, LOG_X] = 0.5**2
         self._road.forget(rows)
@@ -322,7 +292,7 @@ class MetricFilter:
         self._known[rows] = True
 
     def _measure(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera) -> None:
-        part = RowsGiven(*(a[rows] for a in _parts(self._rows)))
+        part = picked(self._rows, rows)
         part.mean[:, LOG_X] = np.clip(part.mean[:, LOG_X], *_LOG_RANGE)
         x_m = np.exp(part.mean[:, LOG_X])
         self._axes.see(rows, np.stack([x_m, part.mean[:, BEARING] * x_m], axis=1), self._lanes)
@@ -330,11 +300,12 @@ class MetricFilter:
         log_yaw, side = self._log_yaw[rows], sides(part.mean, turned)
         share = weigh_headings(part, side, seen, (self.config.yaw_temper, self.config.yaw_now), log_yaw)
         expected = edges(part.mean, self._shared.mean, camera.height_m, share, (turned, side))
-        measured = self._measured(expected, part.mean, seen, size_priors(self._class_id[rows]).grounded)
+        bump = self.config.noise.road_m * np.exp(-part.mean[:, LOG_X])
+        lifted = np.where(size_priors(self._class_id[rows]).grounded, bump, UNSEEN)
+        measured = measured_edges(expected, seen, (self.config.turned_noise, lifted))
         wide = np.maximum(surprise(self._shared, part, measured) / self.config.gate, 1.0)
         self._log_yaw[rows] = log_yaw
-        noise = measured.R * wide[:, None, None]
-        self._take_in(rows, part, Measured(measured.residual, measured.H, measured.D, noise))
+        self._take_in(rows, part, widened(measured, wide))
         self._weigh_kinds(rows, seen, camera, turned)
 
     def _weigh_kinds(self, rows: np.ndarray, seen: BoxSlopes, camera: Camera, turned: np.ndarray) -> None:
@@ -353,12 +324,12 @@ class MetricFilter:
         vehicles = self._class_id[rows] <= _LAST_VEHICLE
         rows = rows[vehicles]
         boxes = seen[vehicles]
-        part = RowsGiven(*(a[rows] for a in _parts(self._rows)))
+        part = picked(self._rows, rows)
         own = OwnWay(self._ego, self.config.flow_speed_rel, self._dt_s)
         passed = self._standing.see(rows, boxes, part, self._shared, own)
         still = self._standing.still[rows]
         if passed is not None and still.any():
-            part = RowsGiven(*(a[still] for a in _parts(part)))
+            part = picked(part, still)
             self._take_in(rows[still], part, passed[still])
         gone = self._standing.drives_off[rows]
         if gone.any():
@@ -373,36 +344,18 @@ class MetricFilter:
         if not len(rows):
             return
         x_m = x_m + np.where(self._class_id[rows] <= _LAST_VEHICLE, self.config.overhang_m, 0.0)
-        part = RowsGiven(*(a[rows] for a in _parts(self._rows)))
-        H = np.zeros((len(rows), 1, STATES))
-        H[:, 0, LOG_X] = 1.0
-        residual = (np.log(x_m) - part.mean[:, LOG_X])[:, None]
-        seen = Measured(residual, H, np.zeros((len(rows), 1, _UNKNOWNS)), (variance / x_m**2)[:, None, None])
+        part = picked(self._rows, rows)
+        seen = measured_ranges(part.mean, x_m, variance, _UNKNOWNS)
         wide = np.maximum(surprise(self._shared, part, seen) / self.config.gate, 1.0)
-        self._take_in(rows, part, Measured(residual, H, seen.D, seen.R * wide[:, None, None]))
+        self._take_in(rows, part, widened(seen, wide))
 
     def _take_in(self, rows: np.ndarray, part: RowsGiven, seen: Measured) -> None:
         """Update rows, the shared unknowns, and by them all other rows."""
         before = self._shared.mean
         self._shared, part = update(self._shared, part, seen)
         self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
-        for whole, new in zip(_parts(self._rows), _parts(part), strict=True):
+        for whole, new in zip(parts(self._rows), parts(part), strict=True):
             whole[rows] = new
-
-    def _measured(self, expected: Edges, mean: np.ndarray, seen: BoxSlopes, grounded: np.ndarray) -> Measured:
-        sigma = np.where(seen.seen, seen.sigma, _UNSEEN)
-        R = np.zeros((len(mean), 4, 4))
-        R[:, range(4), range(4)] = sigma**2
-        R[:, 0::2, 0::2] += self.config.turned_noise * expected.turned
-        bump = self.config.noise.road_m * np.exp(-mean[:, LOG_X])
-        R[:, 1::2, 1::2] += np.where(grounded, bump, _UNSEEN)[:, None, None] ** 2
-        residual = np.where(seen.seen, seen.slope - expected.slope, 0.0)
-        return Measured(
-            residual,
-            expected.by_state,
-            expected.by_shared,
-            R,
-        )
 
     def keep(self, mask: np.ndarray) -> None:
         """Drop the rows where mask is False; what their sizes told of the road plane stays."""
@@ -411,7 +364,7 @@ class MetricFilter:
             before = self._shared.mean
             self._shared = self._join(np.flatnonzero(gone)).shared
             self._rows.mean[:] += self._rows.gain @ (self._shared.mean - before)
-        self._rows = RowsGiven(*(a[mask] for a in _parts(self._rows)))
+        self._rows = picked(self._rows, mask)
         for name in ("_log_yaw", "_known", "_seen", "_class_id", "_outvoted"):
             setattr(self, name, getattr(self, name)[mask])
         self._road.keep(mask)
@@ -430,7 +383,7 @@ class MetricFilter:
         return self._answer
 
     def _join(self, at: np.ndarray) -> Joined:
-        part, priors = RowsGiven(*(a[at] for a in _parts(self._rows))), size_priors(self._class_id[at])
+        part, priors = picked(self._rows, at), size_priors(self._class_id[at])
         share = self._kinds.shares(at, part, self._shared, priors)
         return apply_priors(self._shared, part, priors, share, self._kinds.wide_mean(at))
 
@@ -445,10 +398,6 @@ class MetricFilter:
             self.pitch_rad = joined.shared.mean[PITCH_MOUNT] + joined.shared.mean[PITCH_ROAD]
         overhang_m = np.where(self._class_id <= _LAST_VEHICLE, self.config.overhang_m, 0.0)
         return metric_state(mean, cov, known, overhang_m, likeliest(self._log_yaw, self._axes.rad), self._ego)
-
-
-def _parts(rows: RowsGiven) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return rows.mean, rows.cov, rows.gain
 
 
 def _or_zero(value: float) -> float:
