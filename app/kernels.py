@@ -15,6 +15,8 @@ MODULES = (
     "app.shape_kernels",
     "geometry.flow_kernels",
     "geometry.ground_kernels",
+    "geometry.road_kernels",
+    "geometry.solve_kernels",
     "perception.lanes.fit_kernels",
     "perception.lanes.kernels",
     "tracking.box_kernels",

@@ -3,8 +3,6 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 from geometry import flow_kernels as kernels
@@ -21,40 +19,6 @@ def moved(seed: int, count: int = 150) -> tuple[np.ndarray, np.ndarray, np.ndarr
     turned = turned[:, :2] / turned[:, 2:]
     now = turned + (turned - focus) * rng.uniform(0.0, 0.15, (count, 1)) + rng.normal(0, NOISE, (count, 2))
     return before, now, turn, focus
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
-def test_the_median_is_numpys_upper_one(numbers: list[float]) -> None:
-    values = np.array(numbers)
-    assert kernels.upper_median(values.copy(), len(values)) == np.sort(values)[len(values) // 2]
-
-
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_systems_are_solved_as_numpy_solves_them(size: int) -> None:
-    rng = np.random.default_rng(size)
-    root, vector = rng.normal(size=(size, size + 2)), rng.normal(size=size)
-    matrix = root @ root.T
-    solution = vector.copy()
-    kernels.solve_positive(matrix.copy(), solution)
-    np.testing.assert_allclose(solution, np.linalg.solve(matrix, vector), rtol=1e-8)
-
-
-@pytest.mark.parametrize(
-    "omega", [[0.0, 0.0, 0.0], [1e-12, 0, 0], [1e-5, -2e-5, 3e-5], [0.3, -0.7, 1.1], [0.0, 3.1, 0.0]]
-)
-def test_rotations_are_opencvs(omega: list[float]) -> None:
-    turn = np.empty((3, 3))
-    kernels.rotation_of(np.array(omega), turn)
-    np.testing.assert_allclose(turn, cv2.Rodrigues(np.array(omega))[0], atol=1e-12)
-
-
-def test_normal_equations_are_sums_of_weighted_products() -> None:
-    rng = np.random.default_rng(0)
-    design, error, weight = rng.normal(size=(30, 4)), rng.normal(size=30), rng.uniform(size=30)
-    matrix, vector = np.ones((4, 4)), np.ones(4)
-    kernels.normal_equations(design, error, weight, matrix, vector)
-    np.testing.assert_allclose(matrix, 1 + design.T @ (weight[:, None] * design))
-    np.testing.assert_allclose(vector, 1 + design.T @ (weight * error))
 
 
 def distances(state: np.ndarray, before: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -94,23 +58,6 @@ def test_turn_and_focus_are_those_of_a_library(seed: int) -> None:
     assert (np.linalg.eigvalsh(information) > 0).all()
 
 
-def test_a_plane_is_found_among_points_beside_it() -> None:
-    rng = np.random.default_rng(1)
-    rays = np.column_stack((rng.uniform(-0.5, 0.5, 80), rng.uniform(0.1, 0.5, 80), np.ones(80)))
-    truth = 0.6 * np.array([0.03, 0.9993, 0.02])
-    sigma = rng.uniform(0.002, 0.01, 80)
-    growth = rays @ truth + rng.normal(0, sigma)
-    growth[:12] += 0.2  # kerbs and cars
-    plane, information = np.array([0.0, 1.0, 0.0]), np.empty((3, 3))
-    excess = kernels.plane_from_growth(rays, growth, sigma, np.arange(80) < 60, plane, information)
-    good = np.arange(80) >= 12
-    known = np.linalg.lstsq(rays[good] / sigma[good, None], growth[good] / sigma[good], rcond=None)[0]
-    spread = np.sqrt(np.diag(np.linalg.inv(information)))
-    assert (np.abs(plane - known) < spread).all()
-    assert (np.abs(plane - truth) < 4 * spread).all()
-    assert 1.0 <= excess < 1.5
-
-
 LEVEL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # vehicle from camera
 
 
@@ -127,24 +74,6 @@ def test_what_stays_where_the_near_road_should_move_is_the_own_body() -> None:
     np.testing.assert_array_equal(kept[:count], now[wanted])
     standing = before.copy()  # where all stays, the vehicle stands
     assert kernels.without_own_body(before.copy(), standing, LEVEL, 1.5, NOISE) == 120
-
-
-@pytest.mark.parametrize("ahead_m", [20.0, 60.0])
-def test_a_road_driven_over_is_the_plane_that_it_is(ahead_m: float) -> None:
-    """Points of a level road seen from 1.5 m, 0.9 m of way, without a turn: closed form; far ahead there is none."""
-    rng = np.random.default_rng(6)
-    x_m, y_m = rng.uniform(ahead_m - 12.0, ahead_m, 60), rng.uniform(-3.5, 3.5, 60)
-    before, now = (np.stack((-y_m / x, 1.5 / x), axis=-1) for x in (x_m + 0.9, x_m))
-    weight, state = np.where(np.arange(60) < 5, 0.1, 1.0), np.zeros(5)
-    now[:5] += 0.1  # what does not agree does not count
-    plane, information = np.empty(3), np.empty((3, 3))
-    excess = kernels.road_plane(before, now, weight, state, LEVEL, 1.5, NOISE, plane, information)
-    if ahead_m > 50.0:
-        assert np.isnan(excess)
-    else:
-        # growth = (1 / x - 1 / (x + 0.9)) (x + 0.9) = 0.9 / x, and the ray of a point at x goes down by 1.5 / x
-        np.testing.assert_allclose(plane, [0.0, 0.9 / 1.5, 0.0], atol=1e-9)
-        assert excess == 1.0
 
 
 def test_motion_is_what_its_parts_say() -> None:
@@ -171,16 +100,3 @@ def test_motion_is_what_its_parts_say() -> None:
         told[kernels.FOCUS_SIGMA : kernels.FOCUS_SIGMA + 2], np.sqrt(np.diag(cov)[3:]), rtol=1e-9
     )
     assert not kernels.motion(rows[:19].copy(), spoiled[:19].copy(), rotation, 1.5, NOISE, priors, told)
-
-
-def test_what_is_told_of_a_plane_is_its_roll_and_its_length() -> None:
-    plane, root = np.array([0.05, 0.7, 0.1]), np.random.default_rng(0).normal(size=(3, 5))
-    information, told = 1e4 * root @ root.T, np.zeros(kernels.TOLD)
-    kernels.tell_road(plane, information, 1.3, told)
-    cov = np.linalg.inv(information) * 1.3**2
-    roll, length = np.arctan2(plane[0], plane[1]), np.linalg.norm(plane)
-    slopes = np.array([[plane[1], -plane[0], 0.0] / (plane[0] ** 2 + plane[1] ** 2), plane / length])
-    roll_sigma, length_sigma = np.sqrt(np.diag(slopes @ cov @ slopes.T))
-    np.testing.assert_allclose(told[kernels.ROLL :], [roll, roll_sigma, length, length_sigma], rtol=1e-9)
-    kernels.tell_road(plane, information, np.nan, told)
-    assert np.isnan(told[kernels.ROLL :]).all() and not told[: kernels.ROLL].any()

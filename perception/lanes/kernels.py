@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from geometry.compiled import compiled
-from geometry.flow_kernels import nth
+from geometry.solve_kernels import nth
 from perception.lanes.slices import HALF_WIDTH_M, STEP_M
 
 _LOG_OFFSET = 8.0  # grey levels: below that a camera's noise is larger than the signal
