@@ -1,7 +1,8 @@
-"""Files that are whole under their final name, or not there at all."""
+"""Files that are whole under their final name, or not there at all; and how large they are."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
@@ -39,3 +40,9 @@ class PartialFile(ABC):
             self.close()
         except InputError:
             return  # the error that is already on its way says why
+
+
+def size_words(path: Path) -> str:
+    """How large a file is, for a screen."""
+    count = path.stat().st_size
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{math.ceil(count / 1e3)} kB"

@@ -17,6 +17,7 @@ import pytest
 import typer
 
 from app import cli
+from app.partial import size_words
 from app.record import load
 from app.video import VideoWriter, frames, probe
 from geometry.profiles import load_profile, toml_from_camera
@@ -288,6 +289,12 @@ def test_unusual_clips_work(roadlens, model: Path, tmp_path: Path, name: str, pi
     assert probe(tmp_path / "out" / "annotated.mp4").codec == "h264"
     notes = json.loads((tmp_path / "out" / "summary.json").read_text())["notes"]
     assert any("a single picture" in note for note in notes) == (count == 1)
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 kB"), (1, "1 kB"), (99_999, "100 kB"), (2_340_000, "2.3 MB")])
+def test_sizes_of_files_in_words(tmp_path: Path, count: int, words: str) -> None:
+    (tmp_path / "a").write_bytes(bytes(count))
+    assert size_words(tmp_path / "a") == words
 
 
 def edited(text: str, kind: str) -> str:

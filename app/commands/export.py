@@ -61,6 +61,7 @@ def export(
     for path in filter(None, (what, blend)):
         if not path.is_file():
             raise InputError(f"{path} is no file; give a checkpoint of roadlens train")
+    from app.partial import size_words
     from perception.training.export import ExportConfig, export_onnx, export_program
     from perception.training.train import blended, load_average
 
@@ -69,12 +70,13 @@ def export(
         model = blended(model, load_average(blend), blend_share)
     config = ExportConfig((width, height), free_size, score_threshold, version=version)
     (export_onnx if out.suffix == ".onnx" else export_program)(model, out, config)
-    Console().print(f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB")
+    Console().print(f"wrote {out}, {size_words(out)}")
 
 
 def _export_run(run: Path, out: Path | None, formats: str) -> None:
     from app.commands.progress import Counting
     from app.export import export as export_records
+    from app.partial import size_words
     from app.record import count, stream
 
     recording = stream(run)
@@ -82,4 +84,4 @@ def _export_run(run: Path, out: Path | None, formats: str) -> None:
     with Counting("frames", count(run)) as progress:
         paths = export_records(recording, out or recording.folder, names, on_frame=progress.update)
     for path in paths:
-        typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+        typer.echo(f"{path}  {size_words(path)}")

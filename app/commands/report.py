@@ -16,6 +16,7 @@ def report(
     """Write one HTML file: the player, the worst moments with pictures, plots over time, health. Of a batch: a table of
     its clips. The clip is inside the file up to 18 MB, beside it where it is larger."""
     from app.commands.progress import Counting
+    from app.partial import size_words
     from app.report import clip_folders, frames_of, write_report
 
     if clips:
@@ -26,4 +27,4 @@ def report(
                 progress.update(done)
     with Counting("frames", frames_of(folder)) as progress:
         path = write_report(folder, out, on_frame=progress.update)
-    typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"{path}  {size_words(path)}")

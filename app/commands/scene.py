@@ -14,7 +14,7 @@ from geometry.errors import InputError
 
 
 def scene(
-    kind: Annotated[str, typer.Argument(help="What happens: highway, highway_cut_in, city, curve, ... (see README).")],
+    kind: Annotated[str, typer.Argument(help="What happens: highway, city, curve, ...; a wrong one lists them all.")],
     camera: Annotated[str, typer.Option("--camera", "-c", help="Profile name or TOML file.")] = "generic",
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the clip, its profile and its truth.")] = Path(
         "out"

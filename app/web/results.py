@@ -12,6 +12,7 @@ import streamlit as st
 
 from app.events import EventConfig
 from app.jobs.store import PLAYER, VIEW
+from app.partial import size_words
 from app.player.clip import CLIP
 from app.runner import RECORD, SUMMARY, VIDEO
 from app.types import EventKind
@@ -200,7 +201,7 @@ def _downloads(job_id: str, folder: Path, *, record: bool) -> None:
     found = {name: path for name in FILES if name not in (PLAYER, VIEW) and (path := existing(folder / name))}
     links = [
         f'<a href="{address(job_id, name)}?download" download="{path.name}">{html.escape(path.name)}'
-        f"<small>{_size(path.stat().st_size)}</small></a>"
+        f"<small>{size_words(path)}</small></a>"
         for name, path in found.items()
     ]
     if record:
@@ -211,10 +212,6 @@ def _downloads(job_id: str, folder: Path, *, record: bool) -> None:
     if links:
         st.subheader("Downloads", anchor=False)
         st.html(f"{_LINK_STYLE}<div class='rl-files'>{''.join(links)}</div>")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
 
 
 _LINK_STYLE = """<style>
