@@ -86,18 +86,26 @@ def compare(data, seen, order, half, setting, picture):  # type: ignore[no-untyp
     box = np.empty(4)
     room, count = 2 * (len(data) + len(seen)) + 16, 0
     i, j, gain, overlap = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room), np.zeros(len(seen))
-    left, widest = np.empty(len(seen)), 0.0
-    for place in range(len(seen)):
+    left, sides, widest = np.empty(len(seen)), np.empty((len(seen), 3)), 0.0
+    for place in range(len(seen)):  # right, top and bottom side by side: most of what is looked at ends there
         one = seen[order[place]]
-        left[place] = one[_D_BOX] - half * one[_D_BOX + 2]
-        widest = max(widest, 2.0 * half * one[_D_BOX + 2])
+        wide, high = half * one[_D_BOX + 2], half * one[_D_BOX + 3]
+        left[place], sides[place, 0] = one[_D_BOX] - wide, one[_D_BOX] + wide
+        sides[place, 1], sides[place, 2] = one[_D_BOX + 1] - high, one[_D_BOX + 1] + high
+        widest = max(widest, 2.0 * wide)
     for n in range(len(data)):
         row = data[n]
         in_picture(row, picture, box)
-        kind, reach = int(row[CLASS]), half * box[2]
+        kind, reach, high = int(row[CLASS]), half * box[2], half * box[3]
         for place in range(_first_at(left, box[0] - reach - widest), len(seen)):
             if left[place] >= box[0] + reach:
                 break
+            if (
+                sides[place, 0] <= box[0] - reach
+                or sides[place, 1] >= box[1] + high
+                or sides[place, 2] <= box[1] - high
+            ):
+                continue
             m = order[place]
             one, other = seen[m], int(seen[m, D_CLASS])
             iou = _iou(box, one, half)
