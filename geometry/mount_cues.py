@@ -40,6 +40,8 @@ class CalibrationConfig:
         axle_to_camera_m: the camera moves sideways in bends, being ahead of the rear axle; passenger cars: 1.5 m.
         swing_s: sways of the body faster than this are taken out of what the slow pitch learns from.
         rest_s, suspension_sigma_rad: how fast the body comes to rest, and how far it pitches.
+        lean_s: turns seen lean to one side (0.2 degree a second on KITTI's street, against its inertial sensor) and so
+            do hills; the body does not for as long as this, so the mean turn over it is taken out.
         lane_width_m: known width of the ego lane, to find the height by; NaN where it is not known.
     """
 
@@ -66,6 +68,7 @@ class CalibrationConfig:
     axle_to_camera_m: float = 1.5
     swing_s: float = 1.0
     rest_s: float = 2.0
+    lean_s: float = 10.0
     suspension_sigma_rad: float = math.radians(0.7)
     lane_width_m: float = NAN
 

@@ -55,7 +55,7 @@ class OnlineCalibration:
         self._mount, self._sigma = self._believed(self._measured())
         self._state: State = "uncalibrated"
         self._moved = False
-        self._swing = 0.0
+        self._swing = self._lean_radps = 0.0
         self._last_s = NAN
         self._settle(self._measured())
         self.camera = self._current()
@@ -156,7 +156,8 @@ class OnlineCalibration:
     def see_vehicles(self, track_id: np.ndarray, class_id: np.ndarray, xyxy_px: np.ndarray) -> None:
         """Boxes (N, 4) of tracked vehicles in the frame of the last step: they tell the height once the pitch is sure.
 
-        May be called every frame; some of them are looked at.
+        May be called every frame; some of them are looked at, with the mount at rest: the body sways to both sides,
+        an error of the sway seen may last, and a tenth of a degree is 1 % of height at 10 m.
 
         Args:
             track_id, class_id: (N,), classes as in ``perception.types.CLASSES``.
@@ -167,19 +168,23 @@ class OnlineCalibration:
         if 0.0 <= t_s - self._looked_s < _LOOK_S:
             return
         self._looked_s = t_s
-        self._heights.see(self.camera, track_id, class_id, xyxy_px, t_s)
+        self._heights.see(self._mounted(0.0), track_id, class_id, xyxy_px, t_s)
         if not t_s - self._asked_s < self.config.vehicles_every_s:  # the first time, too
             self._asked_s = t_s
             self._mount, self._sigma = self._believed(self._measured())
 
     def _sway(self, dt_s: float, flow: CameraMotion | None) -> None:
-        """Moves the body by the turn seen; without one, how it sways is forgotten."""
+        """Moves the body by the turn seen, less the mean turn; without one, how it sways is forgotten."""
         if flow is None:
             self._suspension.predict(dt_s)
             self._swing = 0.0
             return
-        self._suspension.predict(dt_s, float(flow.turn_rad[1]), float(flow.turn_sigma_rad[1]))
-        self._swing = self._swing * math.exp(-dt_s / self.config.swing_s) + float(flow.turn_rad[1])
+        turn_rad = float(flow.turn_rad[1])
+        if dt_s > 0.0 and math.isfinite(turn_rad):
+            self._lean_radps += dt_s / self.config.lean_s * (turn_rad / dt_s - self._lean_radps)
+            turn_rad -= self._lean_radps * dt_s
+        self._suspension.predict(dt_s, turn_rad, float(flow.turn_sigma_rad[1]))
+        self._swing = self._swing * math.exp(-dt_s / self.config.swing_s) + turn_rad
 
     def _by_flow(self, flow: CameraMotion, gates: tuple[bool, bool], speed_mps: float, yaw_rate_radps: float) -> bool:
         if flow.pitch_sigma_rad > 2 * self.config.max_heading_sigma_rad:
@@ -295,9 +300,13 @@ class OnlineCalibration:
             self._state = "calibrating"
 
     def _current(self) -> Camera:
+        return self._mounted(self._suspension.pitch_rad)
+
+    def _mounted(self, suspension_rad: float) -> Camera:
+        """The camera as its mount is believed, the body pitched by ``suspension_rad``."""
         pitch, yaw, roll, log_height = (float(v) for v in self._mount)
         return self._base.mounted(
-            pitch_rad=pitch + self._suspension.pitch_rad,
+            pitch_rad=pitch + suspension_rad,
             yaw_rad=yaw,
             roll_rad=roll,
             height_m=self._base.height_m * math.exp(log_height),
