@@ -95,7 +95,9 @@ def test_metadata_makes_a_side_file_needless(model):
     unique = Detector(replace(TINY, end_to_end=True))
     assert ExportConfig(SIZE).properties(unique)["roadlens.head"] == "distances-signed-unique"
     assert read_metadata(told).support == ExportConfig().support is not None
+    assert read_metadata(told).oversize == ExportConfig().oversize is not None
     assert read_metadata(ExportConfig(SIZE).properties(unique)).support is None
+    assert read_metadata(ExportConfig(SIZE).properties(unique)).oversize is None
 
 
 def test_the_runtime_opens_what_is_exported(model, tmp_path):
@@ -110,7 +112,7 @@ def test_the_runtime_opens_what_is_exported(model, tmp_path):
 
 def test_the_runtime_finds_the_boxes_that_torch_decodes(model, tmp_path):
     path = tmp_path / "net.onnx"
-    export_onnx(model, path, ExportConfig(SIZE, score_threshold=0.0, nms_iou=0.99, support=None))
+    export_onnx(model, path, ExportConfig(SIZE, score_threshold=0.0, nms_iou=0.99, support=None, oversize=None))
     picture = random_pictures()[0]  # of the input's own size: boxes need no scaling, points are edges less 0.5
     found = load_detector(path, device="cpu").detect(picture)
     boxes, scores, _ = (array[0] for array in reference(model, picture[None]))
