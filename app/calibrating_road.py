@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.first_look import MOST_YAW_SIGMA_RAD
 from geometry.calibration import CalibrationConfig, MountReport, OnlineCalibration
 from geometry.camera import Camera
 from geometry.errors import InputError
@@ -199,7 +198,7 @@ def _lanes(collected: RoadSurvey, lane_width_m: float) -> tuple[FoundMount | Non
         found = find_mount(collected.pictures, lane_width_m=lane_width_m, camera=collected.camera)
     except InputError as error:
         return None, str(error)
-    if found.yaw_sigma_rad > MOST_YAW_SIGMA_RAD:
+    if not found.steady:
         spread_deg = math.degrees(found.yaw_sigma_rad)
         return None, f"the lines seen are no lane's, their direction differs by {spread_deg:.1f} degrees among pictures"
     return found, ""

@@ -21,9 +21,6 @@ from perception.lanes.mount import LANE_WIDTH_M, find_mount
 
 _PICTURES = 16
 _LEAST_SHARE = 0.5  # of the pictures must show a lane
-MOST_YAW_SIGMA_RAD = math.radians(1.0)
-"""Of the direction of the lanes from picture to picture: 0.2 to 0.7 degrees on six marked roads, bends and lane changes
-included; 1.3 where kerbs and shadows of an unmarked street were taken for lines (KITTI 0005)."""
 
 
 def wants_look(info: ClipInfo, settings: Settings) -> bool:
@@ -55,7 +52,7 @@ def _look(info: ClipInfo, mark: str, width_m: float) -> StartCamera:
         found = find_mount(pictures, lane_width_m=width_m, camera=profile)
     except InputError:  # no marked road, or a clip that breaks: the run will say which
         return StartCamera(profile)
-    if found.pictures < _LEAST_SHARE * len(pictures) or found.yaw_sigma_rad > MOST_YAW_SIGMA_RAD:
+    if found.pictures < _LEAST_SHARE * len(pictures) or not found.steady:
         return StartCamera(profile)
     camera = found.camera
     pitch_deg, fov_deg = math.degrees(camera.pitch_rad), math.degrees(2 * math.atan(0.5 * info.width_px / camera.fx_px))

@@ -21,9 +21,8 @@ from geometry.vehicle_heights import HeightFound, VehicleHeights
 __all__ = ["CalibrationConfig", "Kept", "LaneCue", "MountReport", "OnlineCalibration", "State"]
 
 _PITCH, _YAW, _ROLL, _LOG_HEIGHT = range(4)
-_LOOK_S = (
-    0.09  # boxes nearer in time say the same (``geometry.vehicle_heights``): every third frame of 25 or 30 a second
-)
+_LOOK_S = 0.09
+"""Boxes nearer in time say the same (``geometry.vehicle_heights``): every third frame of 25 or 30 a second."""
 
 
 class OnlineCalibration:

@@ -62,36 +62,48 @@ def normal_equations(design, error, weight, matrix, vector):  # type: ignore[no-
                 matrix[a, b] += part * design[i, b]
 
 
-@compiled("void(float64[:, ::1], float64[::1])")
-def solve_positive(matrix, vector):  # type: ignore[no-untyped-def]
-    """Solves a positive definite system (n, n) by Cholesky's factors; ``vector`` (n,) becomes the solution."""
-    n = len(vector)
-    for i in range(n):
+@compiled("void(float64[:, ::1])")
+def factor_positive(matrix):  # type: ignore[no-untyped-def]
+    """Cholesky's factor of a positive definite matrix (n, n), into its lower triangle."""
+    for i in range(len(matrix)):
         for j in range(i + 1):
             total = matrix[i, j]
             for k in range(j):
                 total -= matrix[i, k] * matrix[j, k]
             matrix[i, j] = math.sqrt(total) if i == j else total / matrix[j, j]
+
+
+@compiled("void(float64[:, ::1], float64[::1])")
+def substitute(factor, vector):  # type: ignore[no-untyped-def]
+    """``vector`` (n,) becomes the solution of the system whose matrix ``factor_positive`` has factored."""
+    n = len(vector)
+    for i in range(n):
         for k in range(i):
-            vector[i] -= matrix[i, k] * vector[k]
-        vector[i] /= matrix[i, i]
+            vector[i] -= factor[i, k] * vector[k]
+        vector[i] /= factor[i, i]
     for i in range(n - 1, -1, -1):
         for k in range(i + 1, n):
-            vector[i] -= matrix[k, i] * vector[k]
-        vector[i] /= matrix[i, i]
+            vector[i] -= factor[k, i] * vector[k]
+        vector[i] /= factor[i, i]
+
+
+@compiled("void(float64[:, ::1], float64[::1])")
+def solve_positive(matrix, vector):  # type: ignore[no-untyped-def]
+    """Solves a positive definite system (n, n), which is factored in place; ``vector`` (n,) becomes the solution."""
+    factor_positive(matrix)
+    substitute(matrix, vector)
 
 
 @compiled("void(float64[:, ::1], float64[:, ::1])")
 def inverse(matrix, out):  # type: ignore[no-untyped-def]
     """Fills the inverse of a positive definite matrix (n, n)."""
     n = len(matrix)
-    factors, column = np.empty((n, n)), np.empty(n)
+    factor, column = matrix.copy(), np.empty(n)
+    factor_positive(factor)
     for j in range(n):
         for a in range(n):
             column[a] = 1.0 if a == j else 0.0
-            for b in range(n):
-                factors[a, b] = matrix[a, b]
-        solve_positive(factors, column)
+        substitute(factor, column)
         for a in range(n):
             out[a, j] = column[a]
 

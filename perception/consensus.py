@@ -28,7 +28,7 @@ class Support:
 
     def adjusted(self, score: np.ndarray, support: np.ndarray, area_px2: np.ndarray) -> np.ndarray:
         """(K,) scores in (0, 1) of boxes with so much support."""
-        surprise = np.log(support) - np.interp(np.log(area_px2), np.log(self.area_px2), self.expected)
+        surprise = np.log(support) - _at(area_px2, self.area_px2, self.expected)
         odds = score / np.maximum(1.0 - score, 1e-6) * np.exp(self.weight * surprise)
         return (odds / (1.0 + odds)).astype(score.dtype)
 
@@ -49,12 +49,15 @@ class Oversize:
     area_px2: tuple[float, ...]
     log_side: tuple[float, ...]
 
-    def mended(self, xyxy: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """(K, 4) boxes made as large as they should be about their middles; ``scale`` (2,) input pixels a pixel."""
-        half = (xyxy[:, 2:] - xyxy[:, :2]) / 2
-        area = 4 * np.prod(half * scale, axis=1)
-        lost = half * -np.expm1(-np.interp(np.log(area), np.log(self.area_px2), self.log_side))[:, None]
+    def mended(self, xyxy: np.ndarray, area_px2: np.ndarray) -> np.ndarray:
+        """(K, 4) boxes of so many square pixels of the input made as large as they should be, about their middles."""
+        lost = (xyxy[:, 2:] - xyxy[:, :2]) / 2 * -np.expm1(-_at(area_px2, self.area_px2, self.log_side))[:, None]
         return np.concatenate([xyxy[:, :2] + lost, xyxy[:, 2:] - lost], axis=1)
+
+
+def _at(area_px2: np.ndarray, knots_px2: tuple[float, ...], values: tuple[float, ...]) -> np.ndarray:
+    """(K,) a curve over the logarithm of the area, level beyond its ends."""
+    return np.interp(np.log(area_px2), np.log(knots_px2), values)
 
 
 def overlaps(xyxy: np.ndarray, class_id: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -246,11 +246,11 @@ class Detector:
         agreeing = np.minimum(limit[kept] + VOTE_OVER_NMS, 1.0)
         voted = vote(overlap, boxes.astype(np.float64), score, kept, agreeing)
         sure = score[kept]
+        area = np.prod((voted[:, 2:] - voted[:, :2]) * placed.scale, axis=1)
         if self._metadata.support is not None:
-            area = np.prod((voted[:, 2:] - voted[:, :2]) * placed.scale, axis=1)
             sure = self._metadata.support.adjusted(sure, support(overlap, score, kept, limit[kept]), area)
         if self._metadata.oversize is not None:
-            voted = self._metadata.oversize.mended(voted, placed.scale)
+            voted = self._metadata.oversize.mended(voted, area)
         return voted.astype(np.float32), sure, class_id[kept]
 
     def _feeds(

@@ -83,10 +83,11 @@ def test_scores_stay_scores() -> None:
 def test_boxes_lose_what_they_are_too_large_about_their_middles() -> None:
     told = Oversize((64.0, 4096.0), (float(np.log(1.25)), 0.0))
     # at two input pixels a pixel: 8 x 8 of them, 64 x 64, and between, where half of the logarithm is left
+    area = np.array([64.0, 4096.0, 512.0])
     boxes = np.array([[10.0, 20.0, 14.0, 24.0], [0.0, 0.0, 32.0, 32.0], [0.0, 0.0, 16.0, 8.0]])
-    mended = told.mended(boxes, np.array([2.0, 2.0]))
+    mended = told.mended(boxes, area)
     assert mended[0] == pytest.approx([10.4, 20.4, 13.6, 23.6])
     assert mended[1] == pytest.approx(boxes[1])
     assert mended[2, 2:] - mended[2, :2] == pytest.approx(np.array([16.0, 8.0]) / 1.25**0.5)
     assert (mended[:, :2] + mended[:, 2:]) == pytest.approx(boxes[:, :2] + boxes[:, 2:])
-    assert told.mended(boxes[:0], np.ones(2)).shape == (0, 4)
+    assert told.mended(boxes[:0], area[:0]).shape == (0, 4)

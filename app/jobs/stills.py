@@ -87,9 +87,7 @@ def _child(arguments: list[str], limit_s: int) -> str:
         return done.stdout
     if done.returncode == 2:
         said = done.stderr.strip().splitlines()[-1]
-        raise InputError(
-            said.replace(arguments[1], "the clip")
-        )  # where it lies on this machine tells a visitor nothing
+        raise InputError(said.replace(arguments[1], "the clip"))  # its place on this machine tells a visitor nothing
     raise InputError("this clip could not be looked into: it broke the decoder, or needs too much memory")
 
 
